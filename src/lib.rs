@@ -1,1 +1,4 @@
 //! Fleetwarden.
+
+pub mod clock;
+pub mod finding;

@@ -1,1 +1,2 @@
+//! Fleetwarden's program.
 fn main() {}
