@@ -1,4 +1,8 @@
 //! Fleetwarden.
 
+pub mod aws;
 pub mod clock;
 pub mod finding;
+pub mod ledger;
+pub mod mitigation;
+pub mod queue;

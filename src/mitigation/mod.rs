@@ -1,0 +1,5 @@
+//! What is done about a finding: the `IotControl` port, its adapters, one file per action type.
+
+mod port;
+
+pub use port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};

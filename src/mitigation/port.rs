@@ -1,0 +1,129 @@
+//! The `IotControl` port: the calls to AWS IoT, Device Defender and SNS that the worker makes, no more.
+//!
+//! Every method is one request. A missing resource is an error of class `Gone`; a write whose answer was lost, or that a 5xx
+//! answered, is an error of class `Unknown` and may have taken effect.
+
+use crate::aws::CallError;
+use crate::finding::{Finding, Resource};
+use std::future::Future;
+
+/// One page of something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What the page holds.
+    pub items: Vec<T>,
+    /// Where to go on; absent on the last page.
+    pub next: Option<String>,
+}
+
+/// A device or CA certificate's status: `ACTIVE`, `INACTIVE`, `REVOKED`, ... (free string in the API).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateStatus(pub String);
+
+impl CertificateStatus {
+    /// Devices can connect with it.
+    pub fn is_active(&self) -> bool {
+        self.0 == "ACTIVE"
+    }
+}
+
+/// A policy's default version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyState {
+    /// `defaultVersionId`
+    pub default_version: String,
+    /// The default version's document, JSON text.
+    pub document: String,
+}
+
+/// One version of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// Decimal digits, growing.
+    pub id: String,
+    /// Whether it is in force.
+    pub is_default: bool,
+}
+
+/// `GetV2LoggingOptions`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggingOptions {
+    /// The role that writes the logs.
+    pub role_arn: Option<String>,
+    /// `DEBUG`, `INFO`, `WARN`, `ERROR`, `DISABLED` (free string).
+    pub default_log_level: Option<String>,
+    /// Switches everything off.
+    pub disable_all_logs: bool,
+}
+
+/// AWS IoT, Device Defender and SNS, as far as this program calls them.
+pub trait IotControl: Send + Sync + 'static {
+    /// `DescribeAuditFinding`; class `Gone` when there is none of that id.
+    fn describe_audit_finding(&self, finding_id: &str) -> impl Future<Output = Result<Finding, CallError>> + Send;
+    /// `ListAuditFindings` of one audit and check, up to 250 a page; suppressed ones left out.
+    fn list_audit_findings(
+        &self,
+        task_id: &str,
+        check: &str,
+        next: Option<String>,
+    ) -> impl Future<Output = Result<Page<Finding>, CallError>> + Send;
+    /// `ListRelatedResourcesForAuditFinding`.
+    fn list_related_resources(
+        &self,
+        finding_id: &str,
+        next: Option<String>,
+    ) -> impl Future<Output = Result<Page<Resource>, CallError>> + Send;
+
+    /// `DescribeCertificate`.
+    fn describe_certificate(&self, id: &str) -> impl Future<Output = Result<CertificateStatus, CallError>> + Send;
+    /// `UpdateCertificate` to INACTIVE; idempotent.
+    fn deactivate_certificate(&self, id: &str) -> impl Future<Output = Result<(), CallError>> + Send;
+    /// `DescribeCACertificate`.
+    fn describe_ca_certificate(&self, id: &str) -> impl Future<Output = Result<CertificateStatus, CallError>> + Send;
+    /// `UpdateCACertificate` to INACTIVE; idempotent.
+    fn deactivate_ca_certificate(&self, id: &str) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// `ListPrincipalThings` by certificate ARN: thing names.
+    fn list_principal_things(
+        &self,
+        principal_arn: &str,
+        next: Option<String>,
+    ) -> impl Future<Output = Result<Page<String>, CallError>> + Send;
+    /// `ListThingGroupsForThing`: group names.
+    fn list_groups_of_thing(
+        &self,
+        thing: &str,
+        next: Option<String>,
+    ) -> impl Future<Output = Result<Page<String>, CallError>> + Send;
+    /// `AddThingToThingGroup`; idempotent.
+    fn add_thing_to_group(
+        &self,
+        thing: &str,
+        group: &str,
+        override_dynamic_groups: bool,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// `GetPolicy`.
+    fn get_policy(&self, name: &str) -> impl Future<Output = Result<PolicyState, CallError>> + Send;
+    /// `ListPolicyVersions`, not paginated.
+    fn list_policy_versions(&self, name: &str) -> impl Future<Output = Result<Vec<PolicyVersion>, CallError>> + Send;
+    /// `GetPolicyVersion`: the document, JSON text.
+    fn get_policy_version(&self, name: &str, version: &str) -> impl Future<Output = Result<String, CallError>> + Send;
+    /// `CreatePolicyVersion` as the default; **not idempotent**. The new version's id.
+    fn create_default_policy_version(
+        &self,
+        name: &str,
+        document: &str,
+    ) -> impl Future<Output = Result<String, CallError>> + Send;
+    /// `DeletePolicyVersion`; class `Gone` when it is not there.
+    fn delete_policy_version(&self, name: &str, version: &str) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// `GetV2LoggingOptions`; `None` when logging was never configured (`NotConfiguredException`).
+    fn get_logging_options(&self) -> impl Future<Output = Result<Option<LoggingOptions>, CallError>> + Send;
+    /// `SetV2LoggingOptions`; idempotent.
+    fn set_logging_options(&self, options: &LoggingOptions) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// SNS `Publish`; **not idempotent**. The message id.
+    fn publish(&self, topic_arn: &str, message: &str) -> impl Future<Output = Result<String, CallError>> + Send;
+}

@@ -1,0 +1,5 @@
+//! The `Queue` port, the SQS adapter and its in-memory twin.
+
+mod port;
+
+pub use port::{BATCH, Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
