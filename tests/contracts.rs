@@ -6,10 +6,17 @@ mod contract {
     #[macro_use]
     pub mod run;
     #[macro_use]
+    pub mod ledger;
+    #[macro_use]
+    pub mod ledger_lists;
+    #[macro_use]
+    pub mod ledger_races;
+    #[macro_use]
     pub mod queue;
 }
 
 use fleetwarden::clock::Clock;
+use fleetwarden::ledger::MemoryLedger;
 use fleetwarden::queue::{MemoryQueue, MemoryQueueConfig};
 use jiff::Timestamp;
 
@@ -35,6 +42,34 @@ queue_contract! {
     memory_queue_in_real_time {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
         make: wall_clock_queue,
+        skip: {},
+    }
+}
+
+async fn ledger() -> MemoryLedger {
+    MemoryLedger::new()
+}
+
+ledger_contract! {
+    memory_ledger {
+        test: { #[tokio::test] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+ledger_list_contract! {
+    memory_ledger_lists {
+        test: { #[tokio::test] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+ledger_race_contract! {
+    memory_ledger_races {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
+        make: ledger,
         skip: {},
     }
 }

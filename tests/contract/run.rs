@@ -32,7 +32,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub fn unique(what: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{what}-{}-{}-{number}", Clock::system().now_ms(), std::process::id())
+    format!("{what}-{}-{}-{number}", now(), std::process::id())
+}
+
+/// The wall clock, milliseconds since the epoch: a real table's time to live would soon forget records of another time.
+pub fn now() -> i64 {
+    Clock::system().now_ms()
 }
 
 /// Makes the tests of one suite for one implementation; called by each suite's own macro, which adds the list of its cases.
