@@ -1,5 +1,9 @@
-//! The room below the adapters: how an AWS client is built, and how its errors are classified.
+//! The room below the adapters: how an AWS client is built, how its errors are classified, and what is checked before work begins.
 
+mod classify;
+mod clients;
 mod error;
 
+pub use classify::{Effect, classify, classify_entry};
+pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};
 pub use error::{CallError, Class};

@@ -1,5 +1,7 @@
 //! The `Queue` port, the SQS adapter and its in-memory twin.
 
 mod port;
+mod sqs;
 
 pub use port::{BATCH, Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
+pub use sqs::SqsQueue;
