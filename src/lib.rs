@@ -1,6 +1,7 @@
 //! Fleetwarden.
 
 pub mod aws;
+pub mod budget;
 pub mod clock;
 pub mod finding;
 pub mod ledger;
