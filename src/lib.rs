@@ -1,8 +1,6 @@
 //! Fleetwarden.
 
-pub mod aws;
+pub mod cli;
 pub mod clock;
 pub mod finding;
-pub mod ledger;
-pub mod mitigation;
-pub mod queue;
+pub mod policy;
