@@ -1,6 +1,10 @@
 //! Fleetwarden.
 
+pub mod aws;
 pub mod cli;
 pub mod clock;
 pub mod finding;
+pub mod ledger;
+pub mod mitigation;
 pub mod policy;
+pub mod queue;
