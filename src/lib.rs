@@ -2,8 +2,10 @@
 
 pub mod aws;
 pub mod budget;
+pub mod cli;
 pub mod clock;
 pub mod finding;
 pub mod ledger;
 pub mod mitigation;
+pub mod policy;
 pub mod queue;

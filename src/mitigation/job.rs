@@ -2,9 +2,8 @@
 
 use crate::aws::{CallError, Class};
 use crate::clock::Clock;
-use crate::finding::Finding;
+use crate::finding::{ActionType, Finding};
 use crate::ledger::{Step, StepOutcome, WriteError};
-use crate::finding::ActionType;
 use std::future::Future;
 
 /// Where an action writes what must be durable before it makes a change, and asks whether it still may.
@@ -30,6 +29,8 @@ pub struct Job<'a, I, J> {
     pub clock: &'a Clock,
     /// Read again after each successful write, not only after a lost reply.
     pub read_back: bool,
+    /// Replayed by force: do what cannot be told to have been done, or was done, once more.
+    pub forced: bool,
 }
 
 /// Why an action did not come to its end.

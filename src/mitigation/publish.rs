@@ -18,6 +18,7 @@ pub(super) async fn publish<I: IotControl, J: Journal>(
     topic_arn: &str,
 ) -> Result<(), ActionError> {
     match steps.get(ACTION, topic_arn).map(|step| step.outcome) {
+        _ if job.forced => {}
         Some(StepOutcome::Changed) => return Ok(()),
         Some(StepOutcome::Intended) => return Err(outcome_unknown(topic_arn)),
         _ => {}
