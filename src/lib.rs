@@ -1,8 +1,11 @@
 //! Fleetwarden.
 
 pub mod aws;
+pub mod budget;
+pub mod cli;
 pub mod clock;
 pub mod finding;
 pub mod ledger;
 pub mod mitigation;
+pub mod policy;
 pub mod queue;

@@ -1,0 +1,7 @@
+//! One file per command; they print, and decide nothing.
+
+pub mod error;
+pub mod output;
+
+pub use error::CliError;
+pub use output::OutputFormat;
