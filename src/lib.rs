@@ -9,3 +9,4 @@ pub mod ledger;
 pub mod mitigation;
 pub mod policy;
 pub mod queue;
+pub mod setup;

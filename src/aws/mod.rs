@@ -3,6 +3,7 @@
 mod classify;
 mod clients;
 mod error;
+pub mod startup;
 
 pub use classify::{Effect, classify, classify_entry};
 pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};
