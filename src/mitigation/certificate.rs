@@ -18,14 +18,9 @@ pub(super) async fn deactivate_devices<I: IotControl, J: Journal>(
     let action = ActionType::UpdateDeviceCertificate;
     let certificates = device_certificates(job, action).await?;
     for id in &certificates {
-        let step = deactivate(
-            job,
-            action,
-            id,
-            || job.iot.describe_certificate(id),
-            || job.iot.deactivate_certificate(id),
-        )
-        .await?;
+        let step =
+            deactivate(job, action, id, || job.iot.describe_certificate(id), || job.iot.deactivate_certificate(id))
+                .await?;
         steps.put(step);
     }
     if certificates.is_empty() {
@@ -44,14 +39,9 @@ pub(super) async fn deactivate_ca<I: IotControl, J: Journal>(
     let ResourceIdentifier::CaCertificate(id) = &job.finding.resource.identifier else {
         return Err(job.does_not_fit(action));
     };
-    let step = deactivate(
-        job,
-        action,
-        id,
-        || job.iot.describe_ca_certificate(id),
-        || job.iot.deactivate_ca_certificate(id),
-    )
-    .await?;
+    let step =
+        deactivate(job, action, id, || job.iot.describe_ca_certificate(id), || job.iot.deactivate_ca_certificate(id))
+            .await?;
     steps.put(step);
     Ok(())
 }

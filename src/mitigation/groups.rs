@@ -33,7 +33,8 @@ pub(super) async fn add_things<I: IotControl, J: Journal>(
         }
         let missing = missing(job, &things, groups).await?;
         if missing.is_empty() {
-            let outcome = if steps.intended(action, id).is_some() { StepOutcome::Changed } else { StepOutcome::InOrder };
+            let outcome =
+                if steps.intended(action, id).is_some() { StepOutcome::Changed } else { StepOutcome::InOrder };
             steps.put(job.step(action, id, outcome, "every thing is in the groups"));
             continue;
         }

@@ -131,7 +131,9 @@ impl Steps {
 
     /// Forgets an announced change that certainly did not happen.
     pub(super) fn withdraw(&mut self, action: ActionType, target: &str) {
-        self.0.retain(|step| !(step.action == action.as_str() && step.target == target && step.outcome == StepOutcome::Intended));
+        self.0.retain(|step| {
+            !(step.action == action.as_str() && step.target == target && step.outcome == StepOutcome::Intended)
+        });
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
     let target = job.finding.account.as_str();
     let current = job.iot.get_logging_options().await?;
     if satisfies(current.as_ref(), level) {
-        let outcome = if steps.intended(ACTION, target).is_some() { StepOutcome::Changed } else { StepOutcome::InOrder };
+        let outcome =
+            if steps.intended(ACTION, target).is_some() { StepOutcome::Changed } else { StepOutcome::InOrder };
         steps.put(job.step(ACTION, target, outcome, format!("logging is enabled at {}", level_of(current.as_ref()))));
         return Ok(());
     }
@@ -33,7 +34,9 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
     let kept = current.as_ref().filter(|options| rank(level_of(Some(options))) > rank(level.as_str()));
     let desired = LoggingOptions {
         role_arn: Some(role_arn.to_owned()),
-        default_log_level: Some(level_of(kept).to_owned()).filter(|_| kept.is_some()).or(Some(level.as_str().to_owned())),
+        default_log_level: Some(level_of(kept).to_owned())
+            .filter(|_| kept.is_some())
+            .or(Some(level.as_str().to_owned())),
         disable_all_logs: false,
     };
     job.may_write()?;

@@ -39,7 +39,9 @@ pub(super) async fn publish<I: IotControl, J: Journal>(
             match error.class {
                 Class::Gone => Err(ActionError::Refused {
                     reason: "no_such_topic",
-                    message: format!("the topic {topic_arn} does not exist; create it, or name another one in the policy"),
+                    message: format!(
+                        "the topic {topic_arn} does not exist; create it, or name another one in the policy"
+                    ),
                 }),
                 _ => Err(error.into()),
             }
