@@ -1,5 +1,7 @@
 //! The `Queue` port, the SQS adapter and its in-memory twin.
 
+mod memory;
 mod port;
 
+pub use memory::{Disorder, MemoryQueue, MemoryQueueConfig, Redrive};
 pub use port::{BATCH, Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
