@@ -2,6 +2,8 @@
 
 mod memory;
 mod port;
+mod sqs;
 
 pub use memory::{Disorder, MemoryQueue, MemoryQueueConfig, Redrive};
 pub use port::{BATCH, Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
+pub use sqs::SqsQueue;
