@@ -12,3 +12,5 @@ pub mod policy;
 pub mod queue;
 pub mod telemetry;
 pub mod worker;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
