@@ -10,7 +10,7 @@ pub mod ledger;
 pub mod mitigation;
 pub mod policy;
 pub mod queue;
-pub mod telemetry;
-pub mod worker;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod telemetry;
+pub mod worker;

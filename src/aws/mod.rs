@@ -1,5 +1,5 @@
-//! The room below the adapters: how an AWS client is built, how its errors are classified, and how its twins are made to fail.
-//! The room below the adapters: how an AWS client is built, how its errors are classified, and what is checked before work begins.
+//! The room below the adapters: how an AWS client is built, how its errors are classified, how the in-memory twins are made to
+//! fail, and what is checked before work begins.
 
 mod classify;
 mod clients;
