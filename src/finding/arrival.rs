@@ -62,6 +62,16 @@ pub struct Rejected {
     pub check: Option<String>,
 }
 
+impl Rejected {
+    /// Names in a message may be as long as the message; a sentence of 1000 characters still fits a message attribute.
+    pub(super) fn shorten(&mut self) {
+        if let Some((cut, _)) = self.message.char_indices().nth(1000) {
+            self.message.truncate(cut);
+            self.message.push('…');
+        }
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.message)

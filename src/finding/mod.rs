@@ -4,12 +4,17 @@
 
 mod action_type;
 mod arrival;
+mod bounds;
 pub mod catalogue;
 mod decode;
 mod envelope;
+mod identifier;
 pub mod keys;
+mod member;
 mod model;
 mod native;
+mod provenance;
+mod summary;
 
 pub use action_type::{ActionType, UnknownActionType};
 pub use arrival::{Arrival, Content, Origin, RejectReason, Rejected, Replay};

@@ -23,14 +23,14 @@ pub struct QueueInfo {
     /// How long a receive waits when it does not say.
     pub wait: Duration,
     /// Where messages go that are received too often.
-    pub redrive: Option<Redrive>,
+    pub redrive: Option<RedrivePolicy>,
     /// The access policy, JSON text; absent when only the owner's own rights apply.
     pub policy: Option<String>,
 }
 
 /// A redrive policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redrive {
+pub struct RedrivePolicy {
     /// The dead-letter queue's ARN.
     pub dead_letter_queue_arn: String,
     /// A message that was received this often goes there. Some endpoints answer a string, some a number.
@@ -70,14 +70,14 @@ fn info(attributes: &HashMap<QueueAttributeName, String>) -> Option<QueueInfo> {
     })
 }
 
-fn redrive(text: &str) -> Option<Redrive> {
+fn redrive(text: &str) -> Option<RedrivePolicy> {
     let policy: Value = serde_json::from_str(text).ok()?;
     let count = match policy.get("maxReceiveCount")? {
         Value::String(text) => text.parse().ok()?,
         number => u32::try_from(number.as_u64()?).ok()?,
     };
     let arn = policy.get("deadLetterTargetArn")?.as_str()?;
-    Some(Redrive { dead_letter_queue_arn: arn.to_owned(), max_receive_count: count })
+    Some(RedrivePolicy { dead_letter_queue_arn: arn.to_owned(), max_receive_count: count })
 }
 
 #[cfg(test)]
