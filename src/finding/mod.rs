@@ -1,5 +1,23 @@
 //! What arrives: envelopes, payloads, the check catalogue, resource identity, keys. Pure.
+//!
+//! [`decode`] turns one queue message into one or more [`Arrival`]s; it never fails as a whole and never panics.
 
+mod action_type;
+mod arrival;
+mod bounds;
+pub mod catalogue;
+mod decode;
+mod envelope;
+mod identifier;
+pub mod keys;
+mod member;
 mod model;
+mod native;
+mod provenance;
+mod summary;
 
+pub use action_type::{ActionType, UnknownActionType};
+pub use arrival::{Arrival, Content, Origin, RejectReason, Rejected, Replay};
+pub use decode::decode;
+pub use envelope::{encode_message, encode_own};
 pub use model::{AuditSummary, CheckSummary, Finding, Resource, ResourceIdentifier, Severity};

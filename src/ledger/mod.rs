@@ -1,10 +1,12 @@
 //! The ledger: each finding once. The record and its transitions (pure), the `Ledger` port, its adapters.
 
+pub mod dynamodb;
 mod memory;
 mod port;
 mod record;
 pub mod transition;
 
+pub use dynamodb::DynamoLedger;
 pub use memory::MemoryLedger;
 pub use port::{
     BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode, Tally,

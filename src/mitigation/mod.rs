@@ -1,5 +1,19 @@
 //! What is done about a finding: the `IotControl` port, its adapters, one file per action type.
 
+mod apply;
+mod certificate;
+mod groups;
+mod iot;
+mod job;
+mod logging;
+mod paced;
+mod policy_version;
 mod port;
+mod publish;
 
+pub use apply::{Effect, apply};
+pub use groups::thing_groups;
+pub use iot::AwsIot;
+pub use job::{ActionError, Job, Journal};
+pub use paced::Paced;
 pub use port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};

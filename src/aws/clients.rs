@@ -1,0 +1,125 @@
+//! The one place where AWS clients are built: timeouts and retries, each with its reason.
+//!
+//! | client | attempt timeout | SDK attempts | why |
+//! |---|---|---|---|
+//! | SQS, `ReceiveMessage` | 25 s | 3 | a long poll lasts up to 20 s; 5 s for the round trip and a large answer |
+//! | SQS, else | 10 s | 3 | answers take milliseconds; a batch of 10 x 1 MiB at 10 Mbit/s takes 8.4 s |
+//! | DynamoDB | 10 s | 3 | every write is conditional, so a repeated one is recognised |
+//! | IoT, SNS | 10 s | 1 | each attempt takes a slot of a budget, and an unknown outcome is read back first |
+//!
+//! The SDK has no attempt timeout of its own: a server that accepts and never answers would hang a worker for ever.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use std::time::Duration;
+
+/// A connection is there within this, or the endpoint is down: the SDK's own default, which leaves room for one lost SYN (3 s).
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+
+/// One attempt of anything but a long poll.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One attempt of `ReceiveMessage`: the longest poll (20 s) plus 5 s.
+pub const RECEIVE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The pause before the first SDK retry is drawn from zero to this, then doubled: with three attempts an endpoint that refuses
+/// costs at most 100 + 200 ms before its error is told.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The AWS clients that this program uses. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The ledger.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// AWS IoT and Device Defender.
+    pub iot: aws_sdk_iot::Client,
+    /// Topics.
+    pub sns: aws_sdk_sns::Client,
+    /// The configured region: `eu-central-1`.
+    pub region: String,
+}
+
+impl Clients {
+    /// Builds every client from one configuration (see [`load_config`]).
+    pub fn new(config: &SdkConfig) -> Self {
+        let timeouts = timeouts(ATTEMPT_TIMEOUT);
+        let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(FIRST_BACKOFF);
+        let sqs = aws_sdk_sqs::config::Builder::from(config)
+            .timeout_config(timeouts.clone())
+            .retry_config(retries.clone())
+            .build();
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
+            .timeout_config(timeouts.clone())
+            .retry_config(retries)
+            .build();
+        let iot = aws_sdk_iot::config::Builder::from(config)
+            .timeout_config(timeouts.clone())
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let sns = aws_sdk_sns::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self {
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+            iot: aws_sdk_iot::Client::from_conf(iot),
+            sns: aws_sdk_sns::Client::from_conf(sns),
+            region: config.region().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
+/// The timeouts of a client, or of one call, whose attempts may take `attempt`.
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt).build()
+}
+
+/// The standard AWS environment: `AWS_REGION`, `AWS_ENDPOINT_URL`, profiles and the credentials chain. Nothing is called yet,
+/// so missing credentials show at the first call.
+///
+/// # Errors
+/// A sentence, when no region is configured anywhere.
+pub async fn load_config() -> Result<SdkConfig, String> {
+    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    match config.region() {
+        Some(_) => Ok(config),
+        None => Err("no AWS region is configured: set AWS_REGION (for example AWS_REGION=eu-central-1)".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::{Class, Effect, classify};
+    use aws_config::Region;
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::SharedCredentialsProvider;
+
+    fn config(endpoint: &str) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("a", "b", None)))
+            .build()
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_refuses_is_told_fast_and_as_transient() {
+        // A port that was just given up by its only listener.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let clients = Clients::new(&config(&format!("http://127.0.0.1:{port}")));
+        let begun = tokio::time::Instant::now();
+        let error = clients.sns.publish().topic_arn("arn:aws:sns:us-east-1:000000000000:t").message("m").send().await;
+        let error = classify("Publish", Effect::Write, error.unwrap_err());
+        assert_eq!(error.class, Class::Transient, "{error}");
+        let error = clients.sqs.list_queues().send().await;
+        let error = classify("ListQueues", Effect::Read, error.unwrap_err());
+        assert_eq!(error.class, Class::Transient, "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+}

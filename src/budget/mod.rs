@@ -1,0 +1,11 @@
+//! Calls per second per operation.
+//!
+//! AWS limits each IoT operation per account and region. [`Budgets`] paces this process; sharing one account's budget exactly
+//! among many processes goes behind the same [`Budgets::slot`].
+
+mod budgets;
+mod operation;
+mod pace;
+
+pub use budgets::{BudgetConfig, Budgets, Use};
+pub use operation::Operation;

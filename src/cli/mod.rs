@@ -1,0 +1,8 @@
+//! One file per command; they print, and decide nothing.
+
+pub mod error;
+pub mod output;
+pub mod setup;
+
+pub use error::CliError;
+pub use output::OutputFormat;

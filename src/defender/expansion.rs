@@ -1,0 +1,108 @@
+//! An audit's summary carries counts only; its findings are fetched page by page and go back on the queue, where they meet
+//! those that were published one by one: one finding seen by both ways is one record.
+
+use crate::aws::{CallError, Class};
+use crate::clock::Clock;
+use crate::finding::{AuditSummary, Finding, encode_own};
+use crate::ledger::{ClaimRef, Ledger};
+use crate::mitigation::{ActionError, IotControl};
+use crate::queue::{BATCH, Outgoing, Queue};
+use crate::telemetry::Telemetry;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How far it got: everything before is on the queue. Written after every page, so that a crash repeats at most one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Cursor {
+    /// Checks done.
+    checks: usize,
+    /// Where the current check's pages go on.
+    next: Option<String>,
+    /// Findings sent so far.
+    sent: u64,
+}
+
+/// One expansion under way.
+pub struct Expansion<'a, Q, L, I> {
+    /// Inside the budgets: `ListAuditFindings` allows 10 calls a second.
+    pub iot: &'a I,
+    /// Where the findings go.
+    pub queue: &'a Q,
+    /// Where the cursor is kept.
+    pub ledger: &'a L,
+    /// Who counts.
+    pub telemetry: &'a Telemetry,
+    /// For the lease.
+    pub clock: &'a Clock,
+    /// Extended with each page.
+    pub lease: Duration,
+    /// The claim on `expansion#<taskId>`.
+    pub claim: &'a ClaimRef,
+}
+
+impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
+    /// Sends every finding of the audit's non-compliant checks back on the queue, one page in memory at a time. What it did, in
+    /// words.
+    ///
+    /// # Errors
+    ///
+    /// As an action; what was sent before stays sent, and the cursor on record says where to go on.
+    pub async fn run(
+        &self,
+        summary: &AuditSummary,
+        cursor: Option<&str>,
+        is_ours: impl Fn() -> bool,
+    ) -> Result<String, ActionError> {
+        let trouble: Vec<String> = summary
+            .checks
+            .iter()
+            .filter_map(|check| check.error_code.as_ref().map(|code| format!("{} {code}", check.check)))
+            .collect();
+        let trouble =
+            if trouble.is_empty() { String::new() } else { format!("; failed checks: {}", trouble.join(", ")) };
+        if summary.task_status != "COMPLETED" {
+            return Ok(format!("the audit ended {}, there is nothing to expand{trouble}", summary.task_status));
+        }
+        let checks: Vec<&str> = summary
+            .checks
+            .iter()
+            .filter(|check| check.status == "COMPLETED_NON_COMPLIANT")
+            .map(|check| check.check.as_str())
+            .collect();
+        let mut cursor: Cursor = cursor.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        while let Some(check) = checks.get(cursor.checks) {
+            if !is_ours() {
+                return Err(ActionError::LostClaim);
+            }
+            let page = self.iot.list_audit_findings(&summary.task_id, check, cursor.next.take()).await?;
+            let findings: Vec<&Finding> = page.items.iter().filter(|finding| !finding.suppressed).collect();
+            for batch in findings.chunks(BATCH) {
+                self.send(batch).await?;
+            }
+            self.telemetry.page_expanded(&summary.task_id, check, findings.len());
+            cursor.sent += findings.len() as u64;
+            cursor.next = page.next;
+            if cursor.next.is_none() {
+                cursor.checks += 1;
+            }
+            let text = serde_json::json!(cursor).to_string();
+            self.ledger.record(self.claim, &[], Some(&text), self.clock.now_ms(), self.lease).await?;
+        }
+        Ok(format!("{} findings of {} checks went on the queue{trouble}", cursor.sent, checks.len()))
+    }
+
+    async fn send(&self, findings: &[&Finding]) -> Result<(), ActionError> {
+        let messages: Vec<Outgoing> = findings
+            .iter()
+            .map(|finding| Outgoing { body: encode_own(finding, None), ..Outgoing::default() })
+            .collect();
+        for result in self.queue.send(&messages).await? {
+            // What was sent of the page is sent again with it: duplicates do no harm.
+            result.map_err(|error: CallError| match error.class {
+                Class::Permanent => CallError { class: Class::Transient, ..error },
+                _ => error,
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Claiming: one batch of INSERTs, and for what was there already one batch of conditional UPDATEs.
+
+use super::adapter::DynamoLedger;
+use super::batch::{self, Outcome};
+use super::item::{self, Item};
+use super::statements::Statement;
+use crate::aws::{CallError, Class};
+use crate::ledger::transition::{Arrival, arrive, first_claim};
+use crate::ledger::{Claim, ClaimOutcome, ClaimRequest, Record};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const INSERT: &str = "BatchExecuteStatement";
+
+/// Counts the calls of `claim` in this process. With the owner and the time it names one call, so that a claim whose reply was
+/// lost is recognised when the SDK repeats it, while two calls of one worker that meet in the same millisecond are still told apart.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A call of `claim`, as far as every entry shares it.
+struct Call<'a> {
+    owner: &'a str,
+    now: i64,
+    lease: Duration,
+    token: String,
+}
+
+/// How an entry stands after the first batch.
+enum Stand {
+    Settled(Result<ClaimOutcome, CallError>),
+    TakeOver { record: Box<Record>, statement: Statement },
+}
+
+impl Stand {
+    fn settled(self) -> Option<Result<ClaimOutcome, CallError>> {
+        match self {
+            Self::Settled(result) => Some(result),
+            Self::TakeOver { .. } => None,
+        }
+    }
+}
+
+pub(super) async fn claim(
+    ledger: &DynamoLedger,
+    requests: &[ClaimRequest],
+    owner: &str,
+    now: i64,
+    lease: Duration,
+) -> Result<Vec<Result<ClaimOutcome, CallError>>, CallError> {
+    batch::check(requests.iter().map(|request| request.subject.key.as_str()))?;
+    let number = CALLS.fetch_add(1, Ordering::Relaxed);
+    let call = Call { owner, now, lease, token: format!("{owner}/{now}/{number}") };
+
+    let firsts: Vec<Record> =
+        requests.iter().map(|request| first_claim(request.subject.clone(), owner, now, lease)).collect();
+    let inserts = firsts.iter().map(|record| {
+        let attributes = item::attributes(INSERT, record, &call.token)?;
+        Ok(Statement::insert(&ledger.table, attributes))
+    });
+    let outcomes = batch::execute(&ledger.client, inserts.collect::<Result<_, CallError>>()?).await?;
+    let existing = existing(ledger, requests, &outcomes).await;
+
+    let mut stands = Vec::with_capacity(requests.len());
+    for (((request, first), outcome), existing) in requests.iter().zip(firsts).zip(outcomes).zip(existing) {
+        stands.push(match outcome {
+            Outcome::Done => ours(first, false),
+            Outcome::Failed(error) => Stand::Settled(Err(error)),
+            Outcome::Refused(_) => match existing {
+                Err(error) => Stand::Settled(Err(error)),
+                Ok(existing) => call.meet(ledger, request, &existing),
+            },
+        });
+    }
+    take_over(ledger, requests, &call, stands).await
+}
+
+/// Runs the takeovers among `stands`, and says of each lost one how the record stands now.
+async fn take_over(
+    ledger: &DynamoLedger,
+    requests: &[ClaimRequest],
+    call: &Call<'_>,
+    stands: Vec<Stand>,
+) -> Result<Vec<Result<ClaimOutcome, CallError>>, CallError> {
+    let updates = stands.iter().filter_map(|stand| match stand {
+        Stand::TakeOver { statement, .. } => Some(statement.clone()),
+        Stand::Settled(_) => None,
+    });
+    let updates: Vec<Statement> = updates.collect();
+    if updates.is_empty() {
+        return Ok(stands.into_iter().filter_map(Stand::settled).collect());
+    }
+    // First claims of this call are ours whatever becomes of the takeovers, so a failure here is each takeover's own.
+    let mut outcomes = match batch::execute(&ledger.client, updates).await {
+        Ok(outcomes) => outcomes.into_iter().map(Some).collect::<Vec<_>>().into_iter(),
+        Err(error) => {
+            let failed = stands.iter().filter(|stand| matches!(stand, Stand::TakeOver { .. }));
+            failed.map(|_| Some(Outcome::Failed(error.clone()))).collect::<Vec<_>>().into_iter()
+        }
+    };
+    let paired: Vec<(Stand, Option<Outcome>)> = stands
+        .into_iter()
+        .map(|stand| match stand {
+            Stand::Settled(_) => (stand, None),
+            Stand::TakeOver { .. } => (stand, outcomes.next().flatten()),
+        })
+        .collect();
+    let refused: Vec<Outcome> = paired.iter().map(|(_, outcome)| outcome.clone().unwrap_or(Outcome::Done)).collect();
+    let existing = existing(ledger, requests, &refused).await;
+
+    let results = paired.into_iter().zip(existing).zip(requests).map(|(((stand, outcome), existing), request)| {
+        let record = match stand {
+            Stand::Settled(result) => return result,
+            Stand::TakeOver { record, .. } => record,
+        };
+        match outcome {
+            Some(Outcome::Done) => Ok(ClaimOutcome::Ours(Box::new(Claim { record: *record, taken_over: true }))),
+            Some(Outcome::Failed(error)) => Err(error),
+            Some(Outcome::Refused(_)) => match call.meet(ledger, request, &existing?) {
+                Stand::Settled(result) => result,
+                // Lost to a write that left it claimable again: the next delivery will see.
+                Stand::TakeOver { .. } => Ok(ClaimOutcome::Busy { until: call.now }),
+            },
+            None => Err(CallError::new(Class::Unknown, INSERT, "no answer came for this takeover")),
+        }
+    });
+    Ok(results.collect())
+}
+
+/// The items that refused: as the answers brought them, the others by one consistent read.
+async fn existing(
+    ledger: &DynamoLedger,
+    requests: &[ClaimRequest],
+    outcomes: &[Outcome],
+) -> Vec<Result<Item, CallError>> {
+    let missing = requests.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Refused(None)));
+    let missing: Vec<&str> = missing.map(|(request, _)| request.subject.key.as_str()).collect();
+    let read = batch::read(&ledger.client, &ledger.table, &missing).await;
+    let items = requests.iter().zip(outcomes).map(|(request, outcome)| match outcome {
+        Outcome::Done | Outcome::Failed(_) => Ok(Item::new()),
+        Outcome::Refused(Some(item)) => Ok(item.clone()),
+        Outcome::Refused(None) => {
+            let items = read.as_ref().map_err(CallError::clone)?;
+            let item = items.get(&request.subject.key).cloned();
+            item.ok_or_else(|| CallError::new(Class::Transient, INSERT, "the item expired between write and read"))
+        }
+    });
+    items.collect()
+}
+
+fn ours(record: Record, taken_over: bool) -> Stand {
+    Stand::Settled(Ok(ClaimOutcome::Ours(Box::new(Claim { record, taken_over }))))
+}
+
+impl Call<'_> {
+    /// What `request` may do about the item that it met.
+    fn meet(&self, ledger: &DynamoLedger, request: &ClaimRequest, existing: &Item) -> Stand {
+        let token = item::text_of(existing, item::CLAIM_TOKEN);
+        let record = match item::record(INSERT, existing) {
+            Ok(record) => record,
+            Err(error) => return Stand::Settled(Err(error)),
+        };
+        // Our own write, whose reply was lost. It is from this very call, so the record is as this call wrote it.
+        if token == Some(self.token.as_str()) {
+            let taken_over = record.epoch > 1;
+            return ours(record, taken_over);
+        }
+        match arrive(&record, request, self.owner, self.now, self.lease) {
+            Arrival::Duplicate(status) => Stand::Settled(Ok(ClaimOutcome::Duplicate(status))),
+            Arrival::Busy { until } => Stand::Settled(Ok(ClaimOutcome::Busy { until })),
+            Arrival::Mismatch => Stand::Settled(Ok(ClaimOutcome::Mismatch)),
+            Arrival::TakeOver { record: next, seen_epoch } => {
+                let changes = vec![
+                    (item::STATUS, Some(item::s(next.status.as_str()))),
+                    (item::EPOCH, Some(item::n(next.epoch))),
+                    (item::OWNER, Some(item::s(&next.owner))),
+                    (item::LEASE_UNTIL, Some(item::n(next.lease_until))),
+                    (item::ATTEMPTS, Some(item::n(next.attempts))),
+                    (item::UPDATED_AT, Some(item::n(next.updated_at))),
+                    (item::EXPIRES_AT, Some(item::n(next.expires_at))),
+                    (item::CLAIM_TOKEN, Some(item::s(&self.token))),
+                    (item::RETRY_AT, next.retry_at.map(item::n)),
+                    (item::ATTENTION, None),
+                ];
+                // The lease too: a renewal since the decision was made wins.
+                let conditions = vec![
+                    (item::EPOCH, item::n(seen_epoch)),
+                    (item::STATUS, item::s(record.status.as_str())),
+                    (item::LEASE_UNTIL, item::n(record.lease_until)),
+                ];
+                let statement = Statement::update(&ledger.table, &request.subject.key, changes, conditions);
+                Stand::TakeOver { record: next, statement }
+            }
+        }
+    }
+}

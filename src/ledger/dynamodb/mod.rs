@@ -1,0 +1,20 @@
+//! The ledger on DynamoDB: the only place that names a table attribute.
+//!
+//! | item | attributes |
+//! |---|---|
+//! | `finding#<findingId>`, `expansion#<taskId>` | a [`crate::ledger::Record`], see `item.rs` |
+//! | `resource#<business key without reason>` | `holder`, `lease_until`, `acted_by`, `acted_at`, `recurrences`, `last_recurrence` |
+//!
+//! Every item has `updated_at` (milliseconds) and `expires_at` (seconds, the time to live).
+
+mod adapter;
+mod batch;
+mod claims;
+mod item;
+mod listing;
+mod resources;
+mod statements;
+mod table;
+
+pub use adapter::DynamoLedger;
+pub use table::{ATTENTION_INDEX, Created, TableError, check_table, create_table};

@@ -1,0 +1,148 @@
+//! `UPDATE_DEVICE_CERTIFICATE` and `UPDATE_CA_CERTIFICATE`: not ACTIVE any more. Never REVOKED, which nobody could undo (P5).
+
+use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
+use super::port::{CertificateStatus, IotControl};
+use crate::aws::{CallError, Class};
+use crate::finding::{ActionType, ResourceIdentifier};
+use crate::ledger::{Step, StepOutcome};
+use std::future::Future;
+
+/// Certificates that one finding may act on. A ledger item holds 400 KB and a step some 200 bytes.
+const MAX_CERTIFICATES: usize = 1500;
+
+/// Deactivates the finding's device certificate, or every device certificate that an intermediate CA's finding relates to.
+pub(super) async fn deactivate_devices<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    steps: &mut Steps,
+) -> Result<(), ActionError> {
+    let action = ActionType::UpdateDeviceCertificate;
+    let certificates = device_certificates(job, action).await?;
+    for id in &certificates {
+        let step =
+            deactivate(job, action, id, || job.iot.describe_certificate(id), || job.iot.deactivate_certificate(id))
+                .await?;
+        steps.put(step);
+    }
+    if certificates.is_empty() {
+        let target = job.finding.resource_id();
+        steps.put(job.step(action, &target, StepOutcome::InOrder, "no device certificate is related to it"));
+    }
+    Ok(())
+}
+
+/// Deactivates the finding's CA certificate: no new device can register under it; registered ones go on.
+pub(super) async fn deactivate_ca<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    steps: &mut Steps,
+) -> Result<(), ActionError> {
+    let action = ActionType::UpdateCaCertificate;
+    let ResourceIdentifier::CaCertificate(id) = &job.finding.resource.identifier else {
+        return Err(job.does_not_fit(action));
+    };
+    let step =
+        deactivate(job, action, id, || job.iot.describe_ca_certificate(id), || job.iot.deactivate_ca_certificate(id))
+            .await?;
+    steps.put(step);
+    Ok(())
+}
+
+/// The device certificates that the finding is about. Intermediate-CA findings name the issuer; its devices' certificates come
+/// only from `ListRelatedResourcesForAuditFinding` (AWS's operation documentation).
+pub(super) async fn device_certificates<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    action: ActionType,
+) -> Result<Vec<String>, ActionError> {
+    match &job.finding.resource.identifier {
+        ResourceIdentifier::DeviceCertificate(id) => Ok(vec![id.clone()]),
+        ResourceIdentifier::DeviceCertificateArn(arn) => match arn.rsplit_once("cert/") {
+            Some((_, id)) => Ok(vec![id.to_owned()]),
+            None => Err(job.does_not_fit(action)),
+        },
+        ResourceIdentifier::IssuerCertificate { .. } => related_certificates(job).await,
+        _ => Err(job.does_not_fit(action)),
+    }
+}
+
+async fn related_certificates<I: IotControl, J: Journal>(job: &Job<'_, I, J>) -> Result<Vec<String>, ActionError> {
+    let mut ids = Vec::new();
+    let mut next = None;
+    loop {
+        let page = job.iot.list_related_resources(&job.finding.finding_id, next).await?;
+        ids.extend(page.items.into_iter().filter_map(|resource| match resource.identifier {
+            ResourceIdentifier::DeviceCertificate(id) => Some(id),
+            ResourceIdentifier::DeviceCertificateArn(arn) => arn.rsplit_once("cert/").map(|(_, id)| id.to_owned()),
+            _ => None,
+        }));
+        if ids.len() > MAX_CERTIFICATES {
+            return Err(ActionError::Refused {
+                reason: "too_many_certificates",
+                message: format!(
+                    "finding {} relates to more than {MAX_CERTIFICATES} device certificates; deactivate them by their CA, or in parts",
+                    job.finding.finding_id
+                ),
+            });
+        }
+        next = page.next;
+        if next.is_none() {
+            ids.sort_unstable();
+            ids.dedup();
+            return Ok(ids);
+        }
+    }
+}
+
+/// Reads, compares, writes, reads back: device and CA certificates differ only in the calls.
+async fn deactivate<I, J, R, W>(
+    job: &Job<'_, I, J>,
+    action: ActionType,
+    id: &str,
+    read: impl Fn() -> R,
+    write: impl Fn() -> W,
+) -> Result<Step, ActionError>
+where
+    I: IotControl,
+    J: Journal,
+    R: Future<Output = Result<CertificateStatus, CallError>>,
+    W: Future<Output = Result<(), CallError>>,
+{
+    let gone = || job.step(action, id, StepOutcome::Gone, "the certificate no longer exists");
+    match read().await {
+        Err(error) if error.class == Class::Gone => return Ok(gone()),
+        Err(error) => return Err(error.into()),
+        Ok(status) if !status.is_active() => {
+            return Ok(job.step(action, id, StepOutcome::InOrder, format!("it was {} already", status.0)));
+        }
+        Ok(_) => {}
+    }
+    job.may_write()?;
+    let changed = |detail: &str| Step {
+        prior: Some(serde_json::json!({ "status": "ACTIVE" })),
+        ..job.step(action, id, StepOutcome::Changed, detail)
+    };
+    match write().await {
+        Ok(()) if job.read_back => match read().await? {
+            status if status.is_active() => Err(ActionError::Call(CallError::new(
+                Class::Transient,
+                "DescribeCertificate",
+                format!("{id} still reads ACTIVE after it was deactivated"),
+            ))),
+            status => Ok(changed(&format!("read back: {}", status.0))),
+        },
+        Ok(()) => Ok(changed("INACTIVE")),
+        Err(error) if error.class == Class::Gone => Ok(gone()),
+        // A lost reply, or a state that changed under us (CertificateStateException): the state itself says what is true.
+        Err(error) if matches!(error.class, Class::Unknown | Class::Permanent) => match read().await {
+            Ok(status) if !status.is_active() && error.class == Class::Unknown => {
+                Ok(changed(&format!("read back after a lost reply: {}", status.0)))
+            }
+            Ok(status) if !status.is_active() => {
+                Ok(job.step(action, id, StepOutcome::InOrder, format!("it became {} meanwhile", status.0)))
+            }
+            Ok(_) if error.class == Class::Unknown => Err(not_taken_effect(error)),
+            Ok(_) => Err(error.into()),
+            Err(reading) if reading.class == Class::Gone => Ok(gone()),
+            Err(reading) => Err(reading.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,81 @@
+//! `ENABLE_IOT_LOGGING`: V2 logging is enabled at least at the level; a more talkative setting is kept.
+
+use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
+use super::port::{IotControl, LoggingOptions};
+use crate::aws::{CallError, Class};
+use crate::finding::ActionType;
+use crate::ledger::{Step, StepOutcome};
+use crate::policy::LogLevel;
+
+const ACTION: ActionType = ActionType::EnableIotLogging;
+
+/// Enables logging with `role_arn` at `level`. The options before are on record first: afterwards nobody could tell them.
+pub(super) async fn enable<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    steps: &mut Steps,
+    role_arn: &str,
+    level: LogLevel,
+) -> Result<(), ActionError> {
+    let target = job.finding.account.as_str();
+    let current = job.iot.get_logging_options().await?;
+    if satisfies(current.as_ref(), level) {
+        let outcome =
+            if steps.intended(ACTION, target).is_some() { StepOutcome::Changed } else { StepOutcome::InOrder };
+        steps.put(job.step(ACTION, target, outcome, format!("logging is enabled at {}", level_of(current.as_ref()))));
+        return Ok(());
+    }
+    if steps.intended(ACTION, target).is_none() {
+        steps.put(Step {
+            prior: Some(serde_json::json!(current)),
+            ..job.step(ACTION, target, StepOutcome::Intended, "")
+        });
+        job.journal.record(&steps.0).await?;
+    }
+    let kept = current.as_ref().filter(|options| rank(level_of(Some(options))) > rank(level.as_str()));
+    let desired = LoggingOptions {
+        role_arn: Some(role_arn.to_owned()),
+        default_log_level: Some(level_of(kept).to_owned())
+            .filter(|_| kept.is_some())
+            .or(Some(level.as_str().to_owned())),
+        disable_all_logs: false,
+    };
+    job.may_write()?;
+    let detail = match job.iot.set_logging_options(&desired).await {
+        Ok(()) if job.read_back => {
+            if !satisfies(job.iot.get_logging_options().await?.as_ref(), level) {
+                let message = "logging still reads disabled after it was enabled";
+                return Err(CallError::new(Class::Transient, "GetV2LoggingOptions", message).into());
+            }
+            format!("read back: {}", level_of(Some(&desired)))
+        }
+        Ok(()) => format!("enabled at {}", level_of(Some(&desired))),
+        Err(error) if error.class == Class::Unknown => {
+            if !satisfies(job.iot.get_logging_options().await?.as_ref(), level) {
+                return Err(not_taken_effect(error));
+            }
+            format!("read back after a lost reply: {}", level_of(Some(&desired)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    steps.put(job.step(ACTION, target, StepOutcome::Changed, detail));
+    Ok(())
+}
+
+fn satisfies(options: Option<&LoggingOptions>, level: LogLevel) -> bool {
+    options.is_some_and(|options| !options.disable_all_logs && rank(level_of(Some(options))) >= rank(level.as_str()))
+}
+
+fn level_of(options: Option<&LoggingOptions>) -> &str {
+    options.and_then(|options| options.default_log_level.as_deref()).unwrap_or("DISABLED")
+}
+
+/// How much is logged: each level includes those before it.
+fn rank(level: &str) -> u8 {
+    match level {
+        "DEBUG" => 4,
+        "INFO" => 3,
+        "WARN" => 2,
+        "ERROR" => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,162 @@
+//! [`Paced`]: any `IotControl` inside the budgets, with the few retries that are safe within a call.
+
+use super::port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
+use crate::aws::{CallError, Class};
+use crate::budget::{Budgets, Operation};
+use crate::finding::{Finding, Resource};
+use backon::{ExponentialBuilder, Retryable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Tries of one call before the finding is parked: with delays of about 0.2, 0.4, 0.8 s the whole stays well inside a lease.
+const TRIES: usize = 4;
+
+/// Takes a slot before **every** attempt, and repeats what certainly had no effect: throttled calls, and calls that never got
+/// there. An unknown outcome is not repeated here; whoever wrote must read back first (P2).
+#[derive(Debug)]
+pub struct Paced<I> {
+    inner: I,
+    budgets: Arc<Budgets>,
+    // Each call's jitter gets its own seed, derived from one that the worker was given.
+    seed: AtomicU64,
+}
+
+impl<I> Paced<I> {
+    /// `seed` is for the jitter of retries.
+    pub fn new(inner: I, budgets: Arc<Budgets>, seed: u64) -> Self {
+        Self { inner, budgets, seed: AtomicU64::new(seed) }
+    }
+
+    async fn call<T, F>(&self, operation: Operation, attempt: impl Fn() -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>> + Send,
+    {
+        let in_slot = || async {
+            self.budgets.slot(operation).await;
+            let result = attempt().await;
+            if let Err(CallError { class: Class::Throttled, .. }) = &result {
+                self.budgets.throttled(operation);
+            }
+            result
+        };
+        self.retry(in_slot).await
+    }
+
+    async fn retry<T, F>(&self, attempt: impl FnMut() -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(2))
+            .with_max_times(TRIES - 1)
+            .with_jitter()
+            .with_jitter_seed(self.seed.fetch_add(1, Ordering::Relaxed));
+        attempt
+            .retry(backoff)
+            .sleep(tokio::time::sleep)
+            .when(|error: &CallError| matches!(error.class, Class::Throttled | Class::Transient))
+            .await
+    }
+}
+
+impl<I: IotControl> IotControl for Paced<I> {
+    async fn describe_audit_finding(&self, finding_id: &str) -> Result<Finding, CallError> {
+        self.call(Operation::DescribeAuditFinding, || self.inner.describe_audit_finding(finding_id)).await
+    }
+
+    async fn list_audit_findings(
+        &self,
+        task_id: &str,
+        check: &str,
+        next: Option<String>,
+    ) -> Result<Page<Finding>, CallError> {
+        self.call(Operation::ListAuditFindings, || self.inner.list_audit_findings(task_id, check, next.clone())).await
+    }
+
+    async fn list_related_resources(
+        &self,
+        finding_id: &str,
+        next: Option<String>,
+    ) -> Result<Page<Resource>, CallError> {
+        self.call(Operation::ListRelatedResourcesForAuditFinding, || {
+            self.inner.list_related_resources(finding_id, next.clone())
+        })
+        .await
+    }
+
+    async fn describe_certificate(&self, id: &str) -> Result<CertificateStatus, CallError> {
+        self.call(Operation::DescribeCertificate, || self.inner.describe_certificate(id)).await
+    }
+
+    async fn deactivate_certificate(&self, id: &str) -> Result<(), CallError> {
+        self.call(Operation::UpdateCertificate, || self.inner.deactivate_certificate(id)).await
+    }
+
+    async fn describe_ca_certificate(&self, id: &str) -> Result<CertificateStatus, CallError> {
+        self.call(Operation::DescribeCaCertificate, || self.inner.describe_ca_certificate(id)).await
+    }
+
+    async fn deactivate_ca_certificate(&self, id: &str) -> Result<(), CallError> {
+        self.call(Operation::UpdateCaCertificate, || self.inner.deactivate_ca_certificate(id)).await
+    }
+
+    async fn list_principal_things(
+        &self,
+        principal_arn: &str,
+        next: Option<String>,
+    ) -> Result<Page<String>, CallError> {
+        self.call(Operation::ListPrincipalThings, || self.inner.list_principal_things(principal_arn, next.clone()))
+            .await
+    }
+
+    async fn list_groups_of_thing(&self, thing: &str, next: Option<String>) -> Result<Page<String>, CallError> {
+        self.call(Operation::ListThingGroupsForThing, || self.inner.list_groups_of_thing(thing, next.clone())).await
+    }
+
+    async fn add_thing_to_group(
+        &self,
+        thing: &str,
+        group: &str,
+        override_dynamic_groups: bool,
+    ) -> Result<(), CallError> {
+        self.call(Operation::AddThingToThingGroup, || {
+            self.inner.add_thing_to_group(thing, group, override_dynamic_groups)
+        })
+        .await
+    }
+
+    async fn get_policy(&self, name: &str) -> Result<PolicyState, CallError> {
+        self.call(Operation::GetPolicy, || self.inner.get_policy(name)).await
+    }
+
+    async fn list_policy_versions(&self, name: &str) -> Result<Vec<PolicyVersion>, CallError> {
+        self.call(Operation::ListPolicyVersions, || self.inner.list_policy_versions(name)).await
+    }
+
+    async fn get_policy_version(&self, name: &str, version: &str) -> Result<String, CallError> {
+        self.call(Operation::GetPolicyVersion, || self.inner.get_policy_version(name, version)).await
+    }
+
+    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<String, CallError> {
+        self.call(Operation::CreatePolicyVersion, || self.inner.create_default_policy_version(name, document)).await
+    }
+
+    async fn delete_policy_version(&self, name: &str, version: &str) -> Result<(), CallError> {
+        self.call(Operation::DeletePolicyVersion, || self.inner.delete_policy_version(name, version)).await
+    }
+
+    async fn get_logging_options(&self) -> Result<Option<LoggingOptions>, CallError> {
+        self.call(Operation::GetV2LoggingOptions, || self.inner.get_logging_options()).await
+    }
+
+    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<(), CallError> {
+        self.call(Operation::SetV2LoggingOptions, || self.inner.set_logging_options(options)).await
+    }
+
+    // SNS takes 30,000 messages a second: nothing to pace.
+    async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
+        self.retry(|| self.inner.publish(topic_arn, message)).await
+    }
+}

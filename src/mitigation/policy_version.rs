@@ -1,0 +1,125 @@
+//! `REPLACE_DEFAULT_POLICY_VERSION`: the policy's default document equals the template.
+//!
+//! `CreatePolicyVersion` is not idempotent: repeated after a lost reply it makes another version. So the intent, with the state
+//! before, is in the ledger first; whoever comes after a crash or a lost reply reads the default document before anything else.
+//! The caller holds the policy's lock, so that two findings on one policy cannot both create a version.
+
+use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
+use super::port::{IotControl, PolicyVersion};
+use crate::aws::Class;
+use crate::finding::{ActionType, ResourceIdentifier};
+use crate::ledger::{Step, StepOutcome};
+use serde_json::{Value, json};
+
+/// Versions that a policy may have; none is removed by itself (AWS IoT Core resource limits).
+const MAX_VERSIONS: usize = 5;
+
+const ACTION: ActionType = ActionType::ReplaceDefaultPolicyVersion;
+
+/// Makes `template` the default document of the finding's policy.
+pub(super) async fn replace_default<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    steps: &mut Steps,
+    template: &str,
+) -> Result<(), ActionError> {
+    let ResourceIdentifier::PolicyVersion { policy, version } = &job.finding.resource.identifier else {
+        return Err(job.does_not_fit(ACTION));
+    };
+    let state = match job.iot.get_policy(policy).await {
+        Ok(state) => state,
+        Err(error) if error.class == Class::Gone => {
+            steps.put(job.step(ACTION, policy, StepOutcome::Gone, "the policy no longer exists"));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if same_document(&state.document, template) {
+        let (outcome, detail) = match steps.intended(ACTION, policy) {
+            Some(_) => (StepOutcome::Changed, format!("read back: version {} is ours", state.default_version)),
+            None => (StepOutcome::InOrder, format!("version {} equals the template already", state.default_version)),
+        };
+        steps.put(job.step(ACTION, policy, outcome, detail));
+        return Ok(());
+    }
+    if state.default_version != *version {
+        let detail = format!("the default version is {} now, the finding was about {version}", state.default_version);
+        steps.withdraw(ACTION, policy);
+        steps.put(job.step(ACTION, policy, StepOutcome::Stale, detail));
+        return Ok(());
+    }
+    let surplus = make_plan(job, steps, policy, &state.default_version).await?;
+    if let Some(surplus) = surplus {
+        job.may_write()?;
+        match job.iot.delete_policy_version(policy, &surplus).await {
+            Ok(()) => {}
+            Err(error) if matches!(error.class, Class::Gone | Class::Unknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    job.may_write()?;
+    let detail = match job.iot.create_default_policy_version(policy, template).await {
+        Ok(_) if job.read_back => {
+            let now = job.iot.get_policy(policy).await?;
+            format!("read back: version {}", now.default_version)
+        }
+        Ok(version) => format!("version {version}"),
+        Err(error) if error.class == Class::Unknown => {
+            let now = job.iot.get_policy(policy).await?;
+            if !same_document(&now.document, template) {
+                return Err(not_taken_effect(error));
+            }
+            format!("read back after a lost reply: version {}", now.default_version)
+        }
+        // A surplus version whose deletion was lost, or that somebody made meanwhile: look again later.
+        Err(mut error) if error.code.as_deref() == Some("VersionsLimitExceededException") => {
+            error.class = Class::Transient;
+            return Err(error.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    steps.put(job.step(ACTION, policy, StepOutcome::Changed, detail));
+    Ok(())
+}
+
+/// Writes down what is about to change: the version in force and, where the policy is full, the oldest other version with its
+/// document, which has to go. Returns that version's id.
+async fn make_plan<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    steps: &mut Steps,
+    policy: &str,
+    default_version: &str,
+) -> Result<Option<String>, ActionError> {
+    let versions = job.iot.list_policy_versions(policy).await?;
+    let surplus = if versions.len() >= MAX_VERSIONS { oldest_other(&versions) } else { None };
+    // Versions that an earlier, interrupted claim removed stay on record.
+    let mut deleted = steps
+        .intended(ACTION, policy)
+        .and_then(|step| step.prior.as_ref()?.get("deleted")?.as_array().cloned())
+        .unwrap_or_default();
+    if let Some(version) = &surplus {
+        let document = job.iot.get_policy_version(policy, version).await?;
+        if !deleted.iter().any(|known| known["version"] == json!(version)) {
+            deleted.push(json!({ "version": version, "document": document }));
+        }
+    }
+    let prior = json!({ "default_version": default_version, "deleted": deleted });
+    steps.put(Step { prior: Some(prior), ..job.step(ACTION, policy, StepOutcome::Intended, "") });
+    job.journal.record(&steps.0).await?;
+    Ok(surplus)
+}
+
+fn oldest_other(versions: &[PolicyVersion]) -> Option<String> {
+    versions
+        .iter()
+        .filter(|version| !version.is_default)
+        .min_by_key(|version| version.id.parse::<u64>().unwrap_or(u64::MAX))
+        .map(|version| version.id.clone())
+}
+
+/// Equal as JSON: AWS keeps the text as sent, but white space and member order mean nothing.
+fn same_document(one: &str, other: &str) -> bool {
+    match (serde_json::from_str::<Value>(one), serde_json::from_str::<Value>(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}

@@ -1,0 +1,59 @@
+//! `PUBLISH_FINDING_TO_SNS`: the native payload, sent once.
+//!
+//! `Publish` is not idempotent and cannot be read back. So the intent is in the ledger first, and whoever finds it there without
+//! an outcome does not send again: a person decides (P2).
+
+use super::job::{ActionError, Job, Journal, Steps};
+use super::port::IotControl;
+use crate::aws::Class;
+use crate::finding::ActionType;
+use crate::ledger::StepOutcome;
+
+const ACTION: ActionType = ActionType::PublishFindingToSns;
+
+/// Sends the finding to `topic_arn`, unless an earlier claim did.
+pub(super) async fn publish<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    steps: &mut Steps,
+    topic_arn: &str,
+) -> Result<(), ActionError> {
+    match steps.get(ACTION, topic_arn).map(|step| step.outcome) {
+        _ if job.forced => {}
+        Some(StepOutcome::Changed) => return Ok(()),
+        Some(StepOutcome::Intended) => return Err(outcome_unknown(topic_arn)),
+        _ => {}
+    }
+    let message = job.finding.to_native().to_string();
+    steps.put(job.step(ACTION, topic_arn, StepOutcome::Intended, ""));
+    job.journal.record(&steps.0).await?;
+    job.may_write()?;
+    match job.iot.publish(topic_arn, &message).await {
+        Ok(message_id) => {
+            steps.put(job.step(ACTION, topic_arn, StepOutcome::Changed, format!("message {message_id}")));
+            Ok(())
+        }
+        Err(error) if error.class == Class::Unknown => Err(outcome_unknown(topic_arn)),
+        Err(error) => {
+            // Certainly not sent: the next attempt may send.
+            steps.withdraw(ACTION, topic_arn);
+            match error.class {
+                Class::Gone => Err(ActionError::Refused {
+                    reason: "no_such_topic",
+                    message: format!(
+                        "the topic {topic_arn} does not exist; create it, or name another one in the policy"
+                    ),
+                }),
+                _ => Err(error.into()),
+            }
+        }
+    }
+}
+
+fn outcome_unknown(topic_arn: &str) -> ActionError {
+    ActionError::Refused {
+        reason: "outcome_unknown",
+        message: format!(
+            "it is not known whether the finding was published to {topic_arn}, and publishing again could send it twice; look at the topic's subscribers and replay the finding by force if they did not get it"
+        ),
+    }
+}

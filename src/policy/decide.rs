@@ -1,0 +1,126 @@
+//! What the policy says about a finding.
+
+use super::Policy;
+use crate::finding::{ActionType, Finding};
+use serde::{Deserialize, Serialize};
+
+/// What `BLANK_POLICY` stands for: a document that allows nothing.
+///
+/// UNCONFIRMED: AWS does not publish the text of its own template. An explicit denial is chosen here because it also
+/// holds where another policy of the same principal allows more.
+pub const BLANK_POLICY: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}"#;
+
+/// What the policy cannot know by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The groups of the certificate's things; `None` when they were not looked up (see [`Policy::needs_thing_groups`]).
+    pub thing_groups: Option<Vec<String>>,
+}
+
+/// What is to be done about a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// The rule that took it; `None` if no rule did.
+    pub rule: Option<String>,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+/// What a rule says about a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Do these, in order; at least one.
+    Act(Vec<Action>),
+    /// Record only: observe mode, a rule without actions, or no rule.
+    Observe {
+        /// What enforce mode would do.
+        would: Vec<Action>,
+    },
+    /// Device Defender suppresses the finding; it is never mitigated.
+    Suppressed,
+}
+
+/// One action, with all that it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Action {
+    /// Set the device certificate to INACTIVE.
+    UpdateDeviceCertificate,
+    /// Set the CA certificate to INACTIVE.
+    UpdateCaCertificate,
+    /// Add the certificate's things to thing groups.
+    AddThingsToThingGroup {
+        /// 1 to 10 static groups.
+        thing_groups: Vec<String>,
+        /// `overrideDynamicGroups` of the API.
+        override_dynamic_groups: bool,
+    },
+    /// Give the policy a new default version.
+    ReplaceDefaultPolicyVersion {
+        /// The policy document, compact JSON.
+        document: String,
+    },
+    /// Turn AWS IoT logging on.
+    EnableIotLogging {
+        /// The role that AWS IoT logs with.
+        role_arn: String,
+        /// What is logged at least.
+        level: LogLevel,
+    },
+    /// Publish the finding's native payload.
+    PublishFindingToSns {
+        /// The topic.
+        topic_arn: String,
+    },
+}
+
+impl Action {
+    /// Its type.
+    pub fn action_type(&self) -> ActionType {
+        match self {
+            Self::UpdateDeviceCertificate => ActionType::UpdateDeviceCertificate,
+            Self::UpdateCaCertificate => ActionType::UpdateCaCertificate,
+            Self::AddThingsToThingGroup { .. } => ActionType::AddThingsToThingGroup,
+            Self::ReplaceDefaultPolicyVersion { .. } => ActionType::ReplaceDefaultPolicyVersion,
+            Self::EnableIotLogging { .. } => ActionType::EnableIotLogging,
+            Self::PublishFindingToSns { .. } => ActionType::PublishFindingToSns,
+        }
+    }
+}
+
+/// `LogLevel` of AWS IoT, most talkative first (`DISABLED` is nothing that a policy asks for).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// DEBUG
+    Debug,
+    /// INFO
+    Info,
+    /// WARN
+    Warn,
+    /// ERROR
+    Error,
+}
+
+impl LogLevel {
+    /// All four, most talkative first.
+    pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
+
+    /// AWS's own spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// Says what is to be done: the first rule that matches takes the finding.
+pub fn decide(policy: &Policy, finding: &Finding, facts: &Facts) -> Decision {
+    let _ = (policy, finding, facts);
+    Decision { rule: None, verdict: Verdict::Observe { would: Vec::new() } }
+}

@@ -1,0 +1,33 @@
+//! The embedded AWS: SQS, SNS, DynamoDB, STS's caller identity, AWS IoT and Device Defender behind one loopback port.
+//!
+//! [`Sandbox::start`] serves them over HTTP to any AWS SDK, to boto3 and to the AWS CLI, and [`Sandbox::sdk_config`] points the
+//! Rust SDK at them. Queues, topics and tables are the `rustack` library crates, whose conditional writes were measured to have
+//! exactly one winner; the rooms beside this file fill in where they differ from AWS:
+//!
+//! | file | what it adds |
+//! |---|---|
+//! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
+//! | `sqs.rs`, `receipt.rs` | receipt handles that can be invalid or stale, limits, redrive policies as AWS reads them |
+//! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
+//! | `dynamodb.rs`, [`partiql`] | PartiQL statements and batches |
+//! | [`iot`] | the fleet, its audits and its mitigations |
+//! | `control.rs` | faults on demand: errors, dropped connections, lost replies, denials |
+//!
+//! Nothing is authenticated and nothing is kept: it listens on 127.0.0.1 only and forgets everything when it stops.
+
+mod control;
+mod dynamodb;
+mod envelope;
+pub mod iot;
+pub mod partiql;
+mod receipt;
+mod reply;
+mod routing;
+mod server;
+mod sns;
+mod sqs;
+#[cfg(test)]
+mod tests;
+
+pub use control::{AwsFaults, AwsService, ServiceFaults};
+pub use server::{Sandbox, SandboxConfig, SandboxError};

@@ -1,0 +1,141 @@
+//! Which service a request is for, and what fault it meets on the way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use rustack_dynamodb_core::config::DynamoDBConfig;
+use rustack_dynamodb_core::provider::RustackDynamoDB;
+use rustack_sns_core::config::SnsConfig;
+use rustack_sns_http::request::{get_optional_param, parse_form_params};
+use rustack_sqs_core::config::SqsConfig;
+use rustack_sqs_core::provider::RustackSqs;
+use serde_json::json;
+
+use super::control::{AwsFaults, AwsService, FaultInjector, Verdict, access_denied, internal_error};
+use super::dynamodb::DynamoDbService;
+use super::iot::{DropConnection, IotConfig, IotService};
+use super::reply::{Reply, json_reply, reply, xml_reply};
+use super::sns::{Params, SnsService};
+use super::sqs::SqsService;
+
+/// Where faults of SQS, SNS and DynamoDB are read and set.
+const AWS_FAULTS: &str = "/_sandbox/aws-faults";
+
+/// All services of one sandbox.
+pub(super) struct Services {
+    queues: Arc<RustackSqs>,
+    sqs: SqsService,
+    sns: Arc<SnsService>,
+    dynamodb: DynamoDbService,
+    pub(super) iot: IotService,
+    pub(super) faults: FaultInjector,
+    account: String,
+}
+
+/// A call of a service that [`FaultInjector`] knows.
+enum Call {
+    Sqs(String),
+    Dynamodb(String),
+    Sns(Params),
+}
+
+impl Call {
+    fn service(&self) -> AwsService {
+        match self {
+            Self::Sqs(_) => AwsService::Sqs,
+            Self::Dynamodb(_) => AwsService::Dynamodb,
+            Self::Sns(_) => AwsService::Sns,
+        }
+    }
+}
+
+impl Services {
+    /// Empty services that believe themselves at 127.0.0.1:`port`.
+    pub(super) fn new(account: String, region: String, port: u16, iot: IotConfig) -> Self {
+        let host = "127.0.0.1".to_owned();
+        let queues = Arc::new(RustackSqs::new(SqsConfig {
+            default_region: region.clone(),
+            account_id: account.clone(),
+            host: host.clone(),
+            port,
+            ..Default::default()
+        }));
+        let topics =
+            SnsConfig { default_region: region.clone(), account_id: account.clone(), host, port, ..Default::default() };
+        let sns = Arc::new(SnsService::new(topics, Arc::clone(&queues), format!("http://127.0.0.1:{port}")));
+        let tables = RustackDynamoDB::new(DynamoDBConfig { default_region: region, ..Default::default() });
+        Self {
+            sqs: SqsService::new(Arc::clone(&queues)),
+            queues,
+            iot: IotService::new(iot, Arc::clone(&sns) as _),
+            sns,
+            dynamodb: DynamoDbService::new(Arc::new(tables), account.clone()),
+            faults: FaultInjector::default(),
+            account,
+        }
+    }
+
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: Request<Bytes>) -> Result<Reply, DropConnection> {
+        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        if let Some(operation) = target.strip_prefix("AmazonSQS.") {
+            return self.call(Call::Sqs(operation.to_owned()), request.into_body()).await;
+        }
+        if let Some(operation) = target.strip_prefix("DynamoDB_20120810.") {
+            return self.call(Call::Dynamodb(operation.to_owned()), request.into_body()).await;
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/") => {
+                let params = parse_form_params(request.body());
+                if get_optional_param(&params, "Action") == Some("GetCallerIdentity") {
+                    return Ok(self.caller_identity());
+                }
+                self.call(Call::Sns(params), request.into_body()).await
+            }
+            (_, "/") => Ok(reply(StatusCode::OK, "text/plain", "An embedded AWS is listening here.\n")),
+            (&Method::POST, AWS_FAULTS) => Ok(self.set_faults(request.body())),
+            (_, AWS_FAULTS) => Ok(json_reply(StatusCode::OK, &json!(self.faults.current()))),
+            _ => self.iot.handle(request).await,
+        }
+    }
+
+    async fn call(&self, call: Call, body: Bytes) -> Result<Reply, DropConnection> {
+        let verdict = self.faults.verdict(call.service());
+        match verdict {
+            Verdict::Fail => return Ok(internal_error(call.service())),
+            Verdict::Deny => return Ok(access_denied(call.service())),
+            Verdict::Drop => return Err(DropConnection),
+            Verdict::Run | Verdict::LoseReply => {}
+        }
+        let reply = match call {
+            Call::Sqs(operation) => self.sqs.handle(&operation, body).await,
+            Call::Dynamodb(operation) => self.dynamodb.handle(&operation, body).await,
+            Call::Sns(params) => self.sns.handle(&params, body).await,
+        };
+        if verdict == Verdict::LoseReply { Err(DropConnection) } else { Ok(reply) }
+    }
+
+    /// `GetCallerIdentity` of STS: the one call of it that the program makes.
+    fn caller_identity(&self) -> Reply {
+        let account = &self.account;
+        let result = format!(
+            "<Arn>arn:aws:sts::{account}:assumed-role/sandbox/sandbox</Arn><UserId>AROASANDBOXSANDBOX000:sandbox</UserId>\
+             <Account>{account}</Account>"
+        );
+        xml_reply("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", &result)
+    }
+
+    fn set_faults(&self, body: &Bytes) -> Reply {
+        let parsed = serde_json::from_slice::<AwsFaults>(body).map_err(|error| error.to_string());
+        match parsed.and_then(|faults| self.faults.set(faults)) {
+            Ok(()) => json_reply(StatusCode::OK, &json!(self.faults.current())),
+            Err(complaint) => json_reply(StatusCode::BAD_REQUEST, &json!({ "message": complaint })),
+        }
+    }
+
+    /// Ends the tasks that queues are.
+    pub(super) async fn shut_down(&self) {
+        self.queues.shutdown_all().await;
+    }
+}

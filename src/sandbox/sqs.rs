@@ -1,0 +1,299 @@
+//! Amazon SQS: the queue library, and AWS's rules where it is laxer or stricter than AWS.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use rustack_sqs_core::handler::RustackSqsHandler;
+use rustack_sqs_core::message::now_epoch_millis;
+use rustack_sqs_core::provider::RustackSqs;
+use rustack_sqs_core::queue::extract_queue_name;
+use rustack_sqs_http::dispatch::SqsHandler;
+use rustack_sqs_model::error::{SqsError, SqsErrorCode};
+use rustack_sqs_model::input::{
+    ChangeMessageVisibilityBatchInput, ChangeMessageVisibilityInput, DeleteMessageBatchInput, DeleteMessageInput,
+    GetQueueUrlInput, ReceiveMessageInput, SendMessageBatchInput,
+};
+use rustack_sqs_model::operations::SqsOperation;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::receipt::{Receipt, open, seal};
+use super::reply::{Reply, json_reply, sqs_error};
+
+/// The longest a message may stay invisible, counted from its receive: 12 hours, in seconds.
+const LONGEST_INVISIBILITY: i64 = 12 * 60 * 60;
+
+/// Most bytes in the bodies of one batch: 1 MiB since 2025.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The library's ceiling for one message; AWS's is 1 MiB since 2025.
+const LIBRARY_MESSAGE_BYTES: i64 = 256 * 1024;
+
+/// The queues of the sandbox.
+pub(super) struct SqsService {
+    queues: Arc<RustackSqs>,
+    handler: RustackSqsHandler,
+}
+
+impl SqsService {
+    pub(super) fn new(queues: Arc<RustackSqs>) -> Self {
+        Self { handler: RustackSqsHandler::new(Arc::clone(&queues)), queues }
+    }
+
+    /// Answers the operation named `operation`.
+    pub(super) async fn handle(&self, operation: &str, body: Bytes) -> Reply {
+        let answered = match operation {
+            "CreateQueue" | "SetQueueAttributes" => match with_normal_attributes(&body) {
+                Ok(body) => self.pass_on(operation, body).await,
+                Err(refusal) => Err(refusal),
+            },
+            "SendMessage" => match check_delay(&body) {
+                Ok(()) => self.pass_on(operation, body).await,
+                Err(refusal) => Err(refusal),
+            },
+            "SendMessageBatch" => match check_send_batch(&body) {
+                Ok(()) => self.pass_on(operation, body).await,
+                Err(refusal) => Err(refusal),
+            },
+            "ReceiveMessage" => self.receive(&body).await,
+            "DeleteMessage" => self.delete(&body).await,
+            "DeleteMessageBatch" => self.delete_batch(&body).await,
+            "ChangeMessageVisibility" => self.change_visibility(&body).await,
+            "ChangeMessageVisibilityBatch" => self.change_visibility_batch(&body).await,
+            _ => self.pass_on(operation, body).await,
+        };
+        answered.unwrap_or_else(|error| error_reply(&error))
+    }
+
+    /// Lets the library answer.
+    async fn pass_on(&self, operation: &str, body: Bytes) -> Result<Reply, SqsError> {
+        let operation = SqsOperation::from_name(operation).ok_or_else(|| SqsError::unknown_operation(operation))?;
+        let (parts, body) = self.handler.handle_operation(operation, body).await?.into_parts();
+        let body = body.collect().await.map_err(|error| SqsError::internal_error(error.to_string()))?;
+        Ok(http::Response::from_parts(parts, body.to_bytes()))
+    }
+
+    async fn receive(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        let input: ReceiveMessageInput = read(body)?;
+        let queue = self.existing_queue(&input.queue_url).await?;
+        in_range("MaxNumberOfMessages", input.max_number_of_messages, 1, 10)?;
+        in_range("WaitTimeSeconds", input.wait_time_seconds, 0, 20)?;
+        in_range("VisibilityTimeout", input.visibility_timeout, 0, 43_200)?;
+        let mut output = self.queues.receive_message(input).await?;
+        for message in &mut output.messages {
+            message.receipt_handle = message.receipt_handle.take().map(|inner| seal(&queue, &inner));
+        }
+        Ok(json_reply(StatusCode::OK, &json!(output)))
+    }
+
+    async fn delete(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        let input: DeleteMessageInput = read(body)?;
+        let queue = self.existing_queue(&input.queue_url).await?;
+        self.delete_one(&input.queue_url, &queue, &input.receipt_handle).await?;
+        Ok(json_reply(StatusCode::OK, &json!({})))
+    }
+
+    async fn delete_batch(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        let input: DeleteMessageBatchInput = read(body)?;
+        let queue = self.existing_queue(&input.queue_url).await?;
+        check_batch(input.entries.iter().map(|entry| entry.id.as_str()))?;
+        let mut outcomes = Outcomes::default();
+        for entry in input.entries {
+            outcomes.add(entry.id, self.delete_one(&input.queue_url, &queue, &entry.receipt_handle).await);
+        }
+        Ok(outcomes.reply())
+    }
+
+    /// Deletes the message if the handle is its newest. An older handle of a message that was received again since deletes
+    /// nothing and still succeeds, as on AWS.
+    async fn delete_one(&self, url: &str, queue: &str, handle: &str) -> Result<(), SqsError> {
+        let receipt = open(queue, handle).ok_or_else(SqsError::receipt_handle_is_invalid)?;
+        let input = DeleteMessageInput { queue_url: url.to_owned(), receipt_handle: receipt.inner };
+        self.queues.delete_message(input).await.map(|_| ())
+    }
+
+    async fn change_visibility(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        let input: ChangeMessageVisibilityInput = read(body)?;
+        let queue = self.existing_queue(&input.queue_url).await?;
+        self.change_one(&input.queue_url, &queue, &input.receipt_handle, input.visibility_timeout).await?;
+        Ok(json_reply(StatusCode::OK, &json!({})))
+    }
+
+    async fn change_visibility_batch(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        let input: ChangeMessageVisibilityBatchInput = read(body)?;
+        let queue = self.existing_queue(&input.queue_url).await?;
+        check_batch(input.entries.iter().map(|entry| entry.id.as_str()))?;
+        let mut outcomes = Outcomes::default();
+        for entry in input.entries {
+            let changed = self.change_one(&input.queue_url, &queue, &entry.receipt_handle, entry.visibility_timeout);
+            outcomes.add(entry.id, changed.await);
+        }
+        Ok(outcomes.reply())
+    }
+
+    async fn change_one(&self, url: &str, queue: &str, handle: &str, seconds: i32) -> Result<(), SqsError> {
+        let receipt = open(queue, handle).ok_or_else(SqsError::receipt_handle_is_invalid)?;
+        in_range("VisibilityTimeout", Some(seconds), 0, 43_200)?;
+        within_twelve_hours(&receipt, seconds)?;
+        let input = ChangeMessageVisibilityInput {
+            queue_url: url.to_owned(),
+            receipt_handle: receipt.inner,
+            visibility_timeout: seconds,
+        };
+        self.queues.change_message_visibility(input).await.map(|_| ())
+    }
+
+    /// The name of the queue at `url`, which must exist: that is checked before anything else about a request.
+    async fn existing_queue(&self, url: &str) -> Result<String, SqsError> {
+        let name = extract_queue_name(url).unwrap_or_default().to_owned();
+        let lookup = GetQueueUrlInput { queue_name: name.clone(), ..Default::default() };
+        self.queues.get_queue_url(lookup).await?;
+        Ok(name)
+    }
+}
+
+/// What became of the entries of a batch.
+#[derive(Default)]
+struct Outcomes {
+    successful: Vec<Value>,
+    failed: Vec<Value>,
+}
+
+impl Outcomes {
+    fn add(&mut self, id: String, outcome: Result<(), SqsError>) {
+        match outcome {
+            Ok(()) => self.successful.push(json!({ "Id": id })),
+            Err(error) => self.failed.push(json!({
+                "Id": id,
+                "SenderFault": error.code.is_sender_fault(),
+                "Code": error.code.error_type(),
+                "Message": error.message,
+            })),
+        }
+    }
+
+    fn reply(self) -> Reply {
+        json_reply(StatusCode::OK, &json!({ "Successful": self.successful, "Failed": self.failed }))
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, SqsError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let message = error.to_string();
+        if message.contains("missing field") {
+            SqsError::missing_parameter(format!("The request must contain all its parameters: {message}"))
+        } else {
+            SqsError::invalid_parameter_value(format!("The request is not understood: {message}"))
+        }
+    })
+}
+
+/// AWS takes `maxReceiveCount` as a number or as a string of digits, and `MaximumMessageSize` up to 1 MiB; the library takes
+/// numbers, and up to 256 KiB. A larger ceiling is accepted and kept at the library's.
+fn with_normal_attributes(body: &Bytes) -> Result<Bytes, SqsError> {
+    let mut request: Value = read(body)?;
+    if let Some(policy) = request.pointer_mut("/Attributes/RedrivePolicy")
+        && let Some(normal) = policy.as_str().and_then(with_numeric_receive_count)
+    {
+        *policy = Value::String(normal);
+    }
+    if let Some(size) = request.pointer_mut("/Attributes/MaximumMessageSize")
+        && let Some(bytes) = size.as_str().and_then(|bytes| bytes.parse::<i64>().ok())
+        && (LIBRARY_MESSAGE_BYTES..=1 << 20).contains(&bytes)
+    {
+        *size = Value::String(LIBRARY_MESSAGE_BYTES.to_string());
+    }
+    Ok(Bytes::from(request.to_string()))
+}
+
+/// The policy with its count as a number; none when there is nothing to change.
+fn with_numeric_receive_count(policy: &str) -> Option<String> {
+    let mut policy: Value = serde_json::from_str(policy).ok()?;
+    let count = policy.get_mut("maxReceiveCount")?;
+    *count = json!(count.as_str()?.parse::<i32>().ok()?);
+    Some(policy.to_string())
+}
+
+fn check_delay(body: &Bytes) -> Result<(), SqsError> {
+    let request: Value = read(body)?;
+    let delay = request.get("DelaySeconds").and_then(Value::as_i64).and_then(|delay| i32::try_from(delay).ok());
+    in_range("DelaySeconds", delay, 0, 900)
+}
+
+fn check_send_batch(body: &Bytes) -> Result<(), SqsError> {
+    let input: SendMessageBatchInput = read(body)?;
+    check_batch(input.entries.iter().map(|entry| entry.id.as_str()))?;
+    let bytes: usize = input.entries.iter().map(|entry| entry.message_body.len()).sum();
+    if bytes > BATCH_BYTES {
+        return Err(SqsError::new(
+            SqsErrorCode::BatchRequestTooLong,
+            format!("Batch requests cannot be longer than {BATCH_BYTES} bytes. You have sent {bytes} bytes."),
+        ));
+    }
+    input.entries.iter().try_for_each(|entry| in_range("DelaySeconds", entry.delay_seconds, 0, 900))
+}
+
+/// A batch has 1 to 10 entries with ids that differ, of 1 to 80 letters, digits, hyphens and underscores.
+fn check_batch<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), SqsError> {
+    let ids: Vec<&str> = ids.collect();
+    if ids.is_empty() {
+        return Err(SqsError::new(
+            SqsErrorCode::EmptyBatchRequest,
+            "There should be at least one entry in the request.",
+        ));
+    }
+    if ids.len() > 10 {
+        let message = format!("Maximum number of entries per request are 10. You have sent {}.", ids.len());
+        return Err(SqsError::new(SqsErrorCode::TooManyEntriesInBatchRequest, message));
+    }
+    let well_formed = |id: &&str| {
+        (1..=80).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    if !ids.iter().all(well_formed) {
+        return Err(SqsError::new(
+            SqsErrorCode::InvalidBatchEntryId,
+            "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 \
+             letters long.",
+        ));
+    }
+    match ids.iter().enumerate().find(|(position, id)| ids[..*position].contains(id)) {
+        Some((_, id)) => Err(SqsError::new(SqsErrorCode::BatchEntryIdsNotDistinct, format!("Id {id} repeated."))),
+        None => Ok(()),
+    }
+}
+
+fn in_range(parameter: &str, value: Option<i32>, low: i32, high: i32) -> Result<(), SqsError> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => Err(SqsError::invalid_parameter_value(format!(
+            "Value {value} for parameter {parameter} is invalid. Reason: Must be between {low} and {high}, if provided."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn within_twelve_hours(receipt: &Receipt, seconds: i32) -> Result<(), SqsError> {
+    let held = now_epoch_millis().saturating_sub(receipt.received_at_ms) / 1000;
+    if i64::try_from(held).unwrap_or(i64::MAX).saturating_add(i64::from(seconds)) <= LONGEST_INVISIBILITY {
+        return Ok(());
+    }
+    Err(SqsError::invalid_parameter_value(format!(
+        "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is \
+         beyond the limit [{LONGEST_INVISIBILITY} seconds]."
+    )))
+}
+
+/// An error as AWS sends it: the shape's name in the body, the query protocol's code in the header.
+fn error_reply(error: &SqsError) -> Reply {
+    let code = error.code.error_type();
+    let (shape, query_code) = match error.code {
+        SqsErrorCode::NonExistentQueue => ("QueueDoesNotExist", code),
+        SqsErrorCode::QueueAlreadyExists => ("QueueNameExists", code),
+        SqsErrorCode::MessageNotInflight => ("MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"),
+        SqsErrorCode::InvalidParameterValue => ("InvalidParameterValueException", code),
+        SqsErrorCode::MissingParameter => ("MissingParameterException", code),
+        _ => (code.rsplit('.').next().unwrap_or(code), code),
+    };
+    sqs_error(error.code.status_code(), shape, query_code, &error.message)
+}

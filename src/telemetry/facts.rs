@@ -1,0 +1,256 @@
+//! One function per fact that is logged and counted, and nowhere else.
+
+use crate::aws::CallError;
+use crate::ledger::{Finish, Status, Subject};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The facts of one worker (or of several in one process) since the start.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    received: AtomicU64,
+    findings: AtomicU64,
+    summaries: AtomicU64,
+    duplicates: AtomicU64,
+    claimed: AtomicU64,
+    taken_over: AtomicU64,
+    busy: AtomicU64,
+    mitigated: AtomicU64,
+    compliant: AtomicU64,
+    observed: AtomicU64,
+    suppressed: AtomicU64,
+    held: AtomicU64,
+    dead: AtomicU64,
+    expanded: AtomicU64,
+    waiting: AtomicU64,
+    lost_claims: AtomicU64,
+    deleted: AtomicU64,
+    parked: AtomicU64,
+    heartbeats: AtomicU64,
+    breaker_trips: AtomicU64,
+}
+
+/// A reading of [`Telemetry`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Messages received, redeliveries included.
+    pub received: u64,
+    /// Findings decoded.
+    pub findings: u64,
+    /// Audit summaries decoded.
+    pub summaries: u64,
+    /// Messages whose finding needed nothing more.
+    pub duplicates: u64,
+    /// Claims won.
+    pub claimed: u64,
+    /// Of them, claims that continued an earlier one.
+    pub taken_over: u64,
+    /// Claims refused because another lease was live or a retry not due.
+    pub busy: u64,
+    /// Findings that ended mitigated.
+    pub mitigated: u64,
+    /// Findings that ended compliant.
+    pub compliant: u64,
+    /// Findings that ended observed.
+    pub observed: u64,
+    /// Findings that ended suppressed.
+    pub suppressed: u64,
+    /// Findings held for a person.
+    pub held: u64,
+    /// Messages given up, whether or not they held a finding.
+    pub dead: u64,
+    /// Audit summaries expanded.
+    pub expanded: u64,
+    /// Transient failures that will be tried again.
+    pub waiting: u64,
+    /// Writes refused because another epoch owns the record.
+    pub lost_claims: u64,
+    /// Messages deleted.
+    pub deleted: u64,
+    /// Messages given back for later.
+    pub parked: u64,
+    /// Visibility and lease extensions.
+    pub heartbeats: u64,
+    /// Times the breaker opened.
+    pub breaker_trips: u64,
+}
+
+fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+impl Telemetry {
+    /// A reading; counters are read one after the other.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            received: read(&self.received),
+            findings: read(&self.findings),
+            summaries: read(&self.summaries),
+            duplicates: read(&self.duplicates),
+            claimed: read(&self.claimed),
+            taken_over: read(&self.taken_over),
+            busy: read(&self.busy),
+            mitigated: read(&self.mitigated),
+            compliant: read(&self.compliant),
+            observed: read(&self.observed),
+            suppressed: read(&self.suppressed),
+            held: read(&self.held),
+            dead: read(&self.dead),
+            expanded: read(&self.expanded),
+            waiting: read(&self.waiting),
+            lost_claims: read(&self.lost_claims),
+            deleted: read(&self.deleted),
+            parked: read(&self.parked),
+            heartbeats: read(&self.heartbeats),
+            breaker_trips: read(&self.breaker_trips),
+        }
+    }
+
+    pub(crate) fn worker_started(&self, worker: &str, mode: &str) {
+        tracing::info!(worker, mode, "worker started");
+    }
+
+    pub(crate) fn messages_received(&self, n: usize) {
+        add(&self.received, n as u64);
+        tracing::debug!(messages = n, "received");
+    }
+
+    pub(crate) fn receive_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to {error}");
+    }
+
+    pub(crate) fn finding_decoded(&self) {
+        add(&self.findings, 1);
+    }
+
+    pub(crate) fn summary_decoded(&self) {
+        add(&self.summaries, 1);
+    }
+
+    pub(crate) fn claim_won(&self, subject: &Subject, epoch: u64, taken_over: bool) {
+        add(&self.claimed, 1);
+        if taken_over {
+            add(&self.taken_over, 1);
+        }
+        tracing::debug!(finding = subject.key, check = subject.check, epoch, taken_over, "claimed");
+    }
+
+    pub(crate) fn duplicate(&self, key: &str, status: Status) {
+        add(&self.duplicates, 1);
+        tracing::debug!(finding = key, %status, "duplicate");
+    }
+
+    pub(crate) fn follower(&self, key: &str) {
+        add(&self.duplicates, 1);
+        tracing::debug!(finding = key, "duplicate of a finding in flight here");
+    }
+
+    pub(crate) fn claim_busy(&self, key: &str) {
+        add(&self.busy, 1);
+        tracing::debug!(finding = key, "claimed elsewhere, or not due");
+    }
+
+    pub(crate) fn claims_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to claim: {error}");
+    }
+
+    pub(crate) fn claim_lost(&self, key: &str) {
+        add(&self.lost_claims, 1);
+        tracing::warn!(finding = key, "lost the claim to another worker; nothing was written");
+    }
+
+    pub(crate) fn finished(&self, finish: &Finish, check: &str, resource: &str) {
+        let counter = match finish.status {
+            Status::Mitigated => &self.mitigated,
+            Status::Compliant => &self.compliant,
+            Status::Observed => &self.observed,
+            Status::Suppressed => &self.suppressed,
+            Status::Held => &self.held,
+            Status::Expanded => &self.expanded,
+            // Dead letters are counted where they are sent: not all of them are findings.
+            Status::Dead => return,
+            Status::Waiting | Status::Claimed => {
+                add(&self.waiting, 1);
+                tracing::info!(
+                    finding = finish.claim.key,
+                    check,
+                    resource,
+                    epoch = finish.claim.epoch,
+                    attempts = finish.attempts,
+                    detail = finish.detail,
+                    "will be tried again"
+                );
+                return;
+            }
+        };
+        add(counter, 1);
+        tracing::info!(
+            finding = finish.claim.key,
+            check,
+            resource,
+            epoch = finish.claim.epoch,
+            rule = finish.rule.as_deref().unwrap_or("-"),
+            detail = finish.detail,
+            "{}",
+            finish.status
+        );
+    }
+
+    pub(crate) fn finish_failed(&self, key: &str, error: &CallError) {
+        tracing::warn!(finding = key, class = %error.class, "failed to finish: {error}");
+    }
+
+    pub(crate) fn dead_lettered(&self, reason: &str, finding: &str, error: &str) {
+        add(&self.dead, 1);
+        tracing::warn!(reason, finding, error, "dead letter");
+    }
+
+    pub(crate) fn dead_letter_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to send a dead letter, the message is kept: {error}");
+    }
+
+    pub(crate) fn deleted(&self, n: usize) {
+        add(&self.deleted, n as u64);
+    }
+
+    pub(crate) fn parked(&self, n: usize) {
+        add(&self.parked, n as u64);
+    }
+
+    pub(crate) fn acknowledgement_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to acknowledge, the message will come again: {error}");
+    }
+
+    pub(crate) fn heartbeat(&self, n: usize) {
+        add(&self.heartbeats, n as u64);
+    }
+
+    pub(crate) fn heartbeat_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to extend: {error}");
+    }
+
+    pub(crate) fn breaker_opened(&self, reason: &str, seconds: u64) {
+        add(&self.breaker_trips, 1);
+        tracing::error!(reason, seconds, "unhealthy: the account refuses; receiving is paused");
+    }
+
+    pub(crate) fn breaker_closed(&self) {
+        tracing::info!("healthy again");
+    }
+
+    pub(crate) fn draining(&self, in_flight: usize) {
+        tracing::info!(in_flight, "draining");
+    }
+
+    pub(crate) fn drained(&self, cut_short: bool) {
+        tracing::info!(cut_short, "drained");
+    }
+
+    pub(crate) fn task_panicked(&self, key: &str) {
+        tracing::error!(finding = key, "a mitigation panicked: this is a bug; the finding will be tried again");
+    }
+
+    pub(crate) fn page_expanded(&self, task: &str, check: &str, findings: usize) {
+        tracing::info!(task, check, findings, "audit expanded by a page");
+    }
+}

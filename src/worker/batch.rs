@@ -1,0 +1,52 @@
+//! Gathering single items into the batches that AWS bills by.
+
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+
+/// Waits for one item, then takes what comes within `linger`, up to `max`. `None` once nothing is left and either the channel is
+/// closed or `closing` was asked for: what is in the channel by then is always handed out first.
+///
+/// A few milliseconds of linger cost nothing against a round trip, and fill batches that would otherwise go out one by one.
+pub(super) async fn gather<T>(
+    items: &mut UnboundedReceiver<T>,
+    max: usize,
+    linger: Duration,
+    closing: &CancellationToken,
+) -> Option<Vec<T>> {
+    let mut batch = Vec::with_capacity(max);
+    tokio::select! {
+        biased;
+        n = items.recv_many(&mut batch, max) => if n == 0 { return None },
+        () = closing.cancelled() => return None,
+    }
+    let deadline = tokio::time::Instant::now() + linger;
+    while batch.len() < max {
+        let room = max - batch.len();
+        match tokio::time::timeout_at(deadline, items.recv_many(&mut batch, room)).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    Some(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_sent_when_it_is_full_or_when_the_linger_is_over_whichever_comes_first() {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        for item in 0..30 {
+            sender.send(item).unwrap();
+        }
+        let linger = Duration::from_millis(5);
+        let closing = CancellationToken::new();
+        assert_eq!(gather(&mut receiver, 25, linger, &closing).await.unwrap().len(), 25);
+        closing.cancel();
+        assert_eq!(gather(&mut receiver, 25, linger, &closing).await.unwrap().len(), 5);
+        assert_eq!(gather(&mut receiver, 25, linger, &closing).await, None);
+    }
+}

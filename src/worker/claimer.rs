@@ -1,0 +1,245 @@
+//! From entries to claims, 25 a request.
+
+use super::batch::gather;
+use super::claims::Met;
+use super::dead_letter::DeadLetter;
+use super::delivery::{Settlement, Ticket};
+use super::process;
+use super::receiver::Entry;
+use super::shared::Shared;
+use crate::aws::{CallError, Class};
+use crate::finding::{AuditSummary, Content, Finding, Rejected, Replay};
+use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, ReplayMode, Subject};
+use crate::mitigation::IotControl;
+use crate::queue::Queue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Claim requests under way at a time: at 25 findings and 10 ms each, 20,000 findings a second.
+const REQUESTS: usize = 8;
+
+/// How long a claim waits for others to share its request.
+const LINGER: Duration = Duration::from_millis(4);
+
+/// When a message comes back whose claim could not be asked for, at most.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// The shortest and the longest a duplicate waits before it asks again after a finding that another worker has in hand. Its lease
+/// may last a minute while the work takes milliseconds, so waiting for the whole lease would be waiting for nothing.
+const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What was claimed, or is about to be.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    Finding(Box<Finding>),
+    Summary(AuditSummary),
+}
+
+struct Wish {
+    work: Work,
+    request: ClaimRequest,
+    source: String,
+}
+
+/// Runs until every receiver is gone and every entry is claimed, given back or dead.
+pub(super) async fn claim_all<Q: Queue, L: Ledger, I: IotControl>(
+    shared: Arc<Shared<Q, L, I>>,
+    mut entries: mpsc::UnboundedReceiver<Entry>,
+    tasks: TaskTracker,
+) {
+    let requests = Arc::new(Semaphore::new(REQUESTS));
+    // Ends with the last receiver, never before.
+    let open = CancellationToken::new();
+    while let Some(batch) = gather(&mut entries, BATCH, LINGER, &open).await {
+        let wishes: Vec<Wish> = batch.into_iter().filter_map(|entry| sort(&shared, entry, &tasks)).collect();
+        if wishes.is_empty() {
+            continue;
+        }
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&requests).acquire_owned().await else { return };
+        let (shared, tasks) = (Arc::clone(&shared), tasks.clone());
+        tasks.clone().spawn(async move {
+            claim(shared, wishes, tasks).await;
+            drop(permit);
+        });
+    }
+}
+
+/// What the ledger is asked for an entry; `None` if there is nothing to ask.
+fn sort<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Arc<Shared<Q, L, I>>,
+    entry: Entry,
+    tasks: &TaskTracker,
+) -> Option<Wish> {
+    let Entry { arrival, ticket } = entry;
+    if shared.stop.is_cancelled() {
+        ticket.settle(Settlement::Park(Duration::ZERO));
+        return None;
+    }
+    let (work, subject) = match arrival.content {
+        Ok(Content::Finding(finding)) => {
+            shared.telemetry.finding_decoded();
+            let subject = finding_subject(&finding);
+            (Work::Finding(finding), subject)
+        }
+        Ok(Content::Summary(summary)) => {
+            shared.telemetry.summary_decoded();
+            let subject = summary_subject(&summary);
+            (Work::Summary(summary), subject)
+        }
+        Err(rejected) => {
+            reject(shared, rejected, arrival.source, ticket, tasks);
+            return None;
+        }
+    };
+    // A message that was moved back from the dead letters natively still has the attributes that it was given there.
+    let moved_back = ticket.delivery().attributes.contains_key("reason");
+    let replay = match arrival.replay {
+        Some(Replay { force: true, .. }) => ReplayMode::Force,
+        Some(Replay { replay_of: Some(_), .. }) => ReplayMode::Again,
+        _ if moved_back => ReplayMode::Again,
+        _ => ReplayMode::Fresh,
+    };
+    match shared.claims.meet(&subject.key, &subject.fingerprint, ticket) {
+        Met::Fresh => Some(Wish { work, request: ClaimRequest { subject, replay }, source: arrival.source }),
+        Met::Follows => {
+            shared.telemetry.follower(&subject.key);
+            None
+        }
+        Met::Mismatch(ticket) => {
+            let dead = DeadLetter::mismatch(&subject, arrival.source, ticket.delivery());
+            let shared = Arc::clone(shared);
+            tasks.spawn(async move { dead.send_and_settle(&shared, ticket).await });
+            None
+        }
+    }
+}
+
+fn reject<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Arc<Shared<Q, L, I>>,
+    rejected: Rejected,
+    source: String,
+    ticket: Ticket,
+    tasks: &TaskTracker,
+) {
+    let dead = DeadLetter::rejected(&rejected, source, ticket.delivery());
+    let shared = Arc::clone(shared);
+    tasks.spawn(async move { dead.send_and_settle(&shared, ticket).await });
+}
+
+async fn claim<Q: Queue, L: Ledger, I: IotControl>(
+    shared: Arc<Shared<Q, L, I>>,
+    wishes: Vec<Wish>,
+    tasks: TaskTracker,
+) {
+    let asked = Instant::now();
+    let requests: Vec<ClaimRequest> = wishes.iter().map(|wish| wish.request.clone()).collect();
+    let now = shared.clock.now_ms();
+    let outcomes = match shared.ledger.claim(&requests, &shared.config.id, now, shared.config.lease).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            shared.telemetry.claims_failed(&error);
+            for wish in &wishes {
+                not_claimed(&shared, &wish.request.subject.key, &error);
+            }
+            return;
+        }
+    };
+    for (wish, outcome) in wishes.into_iter().zip(outcomes) {
+        let key = wish.request.subject.key.clone();
+        match outcome {
+            Ok(ClaimOutcome::Ours(claim)) => {
+                shared.claims.granted(&key, claim.record.epoch, asked + shared.config.lease);
+                start(&shared, wish, *claim, &tasks);
+            }
+            Ok(ClaimOutcome::Duplicate(status)) => {
+                shared.telemetry.duplicate(&key, status);
+                shared.claims.end(&key, Settlement::Done);
+            }
+            Ok(ClaimOutcome::Busy { until }) => {
+                shared.telemetry.claim_busy(&key);
+                let delay = busy_delay(&shared, &key, until);
+                shared.claims.end(&key, Settlement::Park(delay));
+            }
+            Ok(ClaimOutcome::Mismatch) => {
+                let dead = shared.claims.with_leader(&key, |ticket| {
+                    DeadLetter::mismatch(&wish.request.subject, wish.source, ticket.delivery())
+                });
+                let Some(dead) = dead else { continue };
+                let settlement = dead.send(&shared).await;
+                shared.claims.end(&key, settlement);
+            }
+            Err(error) => {
+                shared.telemetry.claims_failed(&error);
+                not_claimed(&shared, &key, &error);
+            }
+        }
+    }
+}
+
+fn not_claimed<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, error: &CallError) {
+    if error.class == Class::Denied {
+        shared.breaker.trip(&error.to_string());
+    }
+    shared.claims.end(key, Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
+}
+
+/// Doubles with every delivery of the message, and never lasts beyond the other claim's lease.
+fn busy_delay<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, until: i64) -> Duration {
+    let remaining = until.saturating_sub(shared.clock.now_ms()).max(0).unsigned_abs();
+    let receives = shared.claims.with_leader(key, |ticket| ticket.delivery().receive_count).unwrap_or(1);
+    let patience = BUSY.0.saturating_mul(1 << receives.saturating_sub(1).min(5)).min(BUSY.1);
+    Duration::from_millis(remaining).min(patience).max(BUSY.0)
+}
+
+fn start<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Arc<Shared<Q, L, I>>,
+    wish: Wish,
+    claim: Claim,
+    tasks: &TaskTracker,
+) {
+    shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
+    let shared = Arc::clone(shared);
+    let forced = wish.request.replay == ReplayMode::Force;
+    tasks.spawn(process::process(
+        shared,
+        process::Task { work: wish.work, record: claim.record, source: wish.source, forced },
+    ));
+}
+
+fn finding_subject(finding: &Finding) -> Subject {
+    Subject {
+        key: format!("finding#{}", finding.finding_id),
+        account: finding.account.clone(),
+        region: finding.region.clone(),
+        task_id: finding.task_id.clone(),
+        check: finding.check.clone(),
+        reason_code: finding.reason_code.clone(),
+        severity: finding.severity,
+        resource_type: finding.resource.kind.clone(),
+        resource_id: finding.resource_id(),
+        fingerprint: finding.fingerprint(),
+        payload: finding.to_native().to_string(),
+    }
+}
+
+fn summary_subject(summary: &AuditSummary) -> Subject {
+    Subject {
+        key: format!("expansion#{}", summary.task_id),
+        account: summary.account.clone(),
+        region: summary.region.clone(),
+        task_id: Some(summary.task_id.clone()),
+        check: String::new(),
+        reason_code: String::new(),
+        severity: crate::finding::Severity::Unknown,
+        resource_type: "AUDIT".to_owned(),
+        resource_id: summary.task_id.clone(),
+        // Two notifications of one audit may differ in counts and wording; the audit is the same.
+        fingerprint: format!("{}/{}", summary.account, summary.task_id),
+        payload: serde_json::json!({ "taskId": summary.task_id, "taskStatus": summary.task_status }).to_string(),
+    }
+}

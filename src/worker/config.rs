@@ -1,0 +1,50 @@
+//! What a worker is told.
+
+use crate::finding::Origin;
+use std::time::Duration;
+
+/// How one worker runs.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Its name in the ledger; unique in the fleet.
+    pub id: String,
+    /// Long polls at a time. Rate = pollers x 10 / round trip: 4 pollers at 20 ms receive 2,000 messages a second.
+    pub pollers: usize,
+    /// Findings worked on at a time.
+    pub concurrency: usize,
+    /// Messages held at a time, waiting ones included (P8).
+    pub max_in_flight: usize,
+    /// Bytes of message bodies held at a time (P8); may be overshot by one receive of each poller.
+    pub max_in_flight_bytes: usize,
+    /// How long a received message stays invisible, and how long a claim lasts, between heartbeats.
+    pub lease: Duration,
+    /// How long a poll waits for a message; at most 20 s.
+    pub poll_wait: Duration,
+    /// How long running work may go on after a stop was asked for.
+    pub drain: Duration,
+    /// End once the queue has been empty and nothing is in flight.
+    pub until_empty: bool,
+    /// The account and region of messages that do not say.
+    pub origin: Origin,
+    /// For jitter.
+    pub seed: u64,
+}
+
+impl WorkerConfig {
+    /// Sensible for a small container.
+    pub fn new(id: impl Into<String>, origin: Origin) -> Self {
+        Self {
+            id: id.into(),
+            pollers: 4,
+            concurrency: 64,
+            max_in_flight: 500,
+            max_in_flight_bytes: 32 * 1024 * 1024,
+            lease: Duration::from_secs(60),
+            poll_wait: Duration::from_secs(20),
+            drain: Duration::from_secs(25),
+            until_empty: false,
+            origin,
+            seed: 0,
+        }
+    }
+}

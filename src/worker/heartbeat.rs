@@ -1,0 +1,74 @@
+//! Keeping what is in hand: visibility and leases are extended together, in batches, past half of their time.
+
+use super::shared::Shared;
+use crate::aws::{CallError, Class};
+use crate::ledger::{self, Ledger, WriteError};
+use crate::queue::{self, Queue};
+use std::sync::Arc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Runs until `closing`. Looks eight times a lease, so that what is due at half of it is extended before five eighths.
+pub(super) async fn beat<Q: Queue, L: Ledger, I: Send + Sync + 'static>(
+    shared: Arc<Shared<Q, L, I>>,
+    closing: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(shared.config.lease / 8);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = closing.cancelled() => return,
+        }
+        let deadline = Instant::now() + shared.config.lease / 2;
+        renew_leases(&shared, deadline).await;
+        extend_visibility(&shared, deadline).await;
+    }
+}
+
+async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>, deadline: Instant) {
+    let _no_acknowledgement = shared.extending.write().await;
+    for batch in shared.in_flight.due(deadline).chunks(queue::BATCH) {
+        let asked = Instant::now();
+        let lease = shared.config.lease;
+        let entries: Vec<_> = batch.iter().map(|delivery| (delivery.receipt_handle(), lease)).collect();
+        match shared.queue.change_visibility(&entries).await {
+            Ok(results) => {
+                for (delivery, result) in batch.iter().zip(results) {
+                    match result {
+                        Ok(()) => shared.in_flight.extended(delivery, asked + lease),
+                        Err(error) => failed(shared, &error),
+                    }
+                }
+                shared.telemetry.heartbeat(batch.len());
+            }
+            Err(error) => failed(shared, &error),
+        }
+    }
+}
+
+async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, deadline: Instant) {
+    for batch in shared.claims.due(deadline).chunks(ledger::BATCH) {
+        let asked = Instant::now();
+        let lease = shared.config.lease;
+        match shared.ledger.renew(batch, shared.clock.now_ms(), lease).await {
+            Ok(results) => {
+                for (claim, result) in batch.iter().zip(results) {
+                    match result {
+                        Ok(()) => shared.claims.renewed(claim, asked + lease),
+                        Err(WriteError::LostClaim) => shared.claims.lost(claim),
+                        Err(WriteError::Call(error)) => failed(shared, &error),
+                    }
+                }
+            }
+            Err(error) => failed(shared, &error),
+        }
+    }
+}
+
+fn failed<Q, L, I>(shared: &Shared<Q, L, I>, error: &CallError) {
+    shared.telemetry.heartbeat_failed(error);
+    if error.class == Class::Denied {
+        shared.breaker.trip(&error.to_string());
+    }
+}

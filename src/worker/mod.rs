@@ -1,0 +1,27 @@
+//! Wires the stages, owns concurrency, drain and health.
+//!
+//! ```text
+//! receive -> decode -> claim (25 a request) -> decide -> authenticate -> budget -> act -> finish (25) -> delete or give back (10)
+//! ```
+//!
+//! Each stage hands the next an owned value. A message's ticket travels with its finding: whoever drops it without a word gives
+//! the message back. In-flight messages are bounded by permits that their deliveries hold.
+
+mod acknowledge;
+mod batch;
+mod breaker;
+mod claimer;
+mod claims;
+mod config;
+mod dead_letter;
+mod delivery;
+mod finisher;
+mod heartbeat;
+mod process;
+mod receiver;
+mod run;
+mod shared;
+
+pub use breaker::{Breaker, Health};
+pub use config::WorkerConfig;
+pub use run::{Ended, Worker};

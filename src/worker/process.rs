@@ -1,0 +1,372 @@
+//! One claimed finding, from decision to its end on record.
+
+use super::claimer::Work;
+use super::dead_letter::DeadLetter;
+use super::delivery::Settlement;
+use super::finisher::Ending;
+use super::shared::Shared;
+use crate::aws::{CallError, Class};
+use crate::defender;
+use crate::finding::Finding;
+use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Status, Step, WriteError};
+use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Journal};
+use crate::policy::{Action, Facts, Verdict, decide};
+use crate::queue::Queue;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a policy may be locked by one finding. The lock is not renewed: this is several times what its four calls take when
+/// a hundred others wait for the same budget, and a worker that dies holding it delays only its own finding's takeover.
+const LOCK: Duration = Duration::from_secs(300);
+
+/// When a message comes back that was throttled or locked out, at most.
+const POSTPONED: Duration = Duration::from_secs(10);
+
+/// A claim to be worked on.
+pub(super) struct Task {
+    pub work: Work,
+    pub record: Record,
+    pub source: String,
+    pub forced: bool,
+}
+
+/// What the work came to.
+enum Outcome {
+    /// On record with this status.
+    End(Status, String),
+    /// Tried and failed; an attempt is spent.
+    Retry(String),
+    /// Not tried, or not this finding's fault; no attempt is spent.
+    Postpone(String, Duration),
+    /// It can never succeed.
+    GiveUp { reason: String, error: String },
+    /// Another epoch owns the record: not a word.
+    Lost,
+}
+
+/// Where the actions write down what must survive a crash.
+struct ClaimJournal<'a, Q, L, I> {
+    shared: &'a Shared<Q, L, I>,
+    claim: &'a ClaimRef,
+}
+
+impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
+    async fn record(&self, steps: &[Step]) -> Result<(), WriteError> {
+        let asked = tokio::time::Instant::now();
+        let (now, lease) = (self.shared.clock.now_ms(), self.shared.config.lease);
+        self.shared.ledger.record(self.claim, steps, None, now, lease).await?;
+        self.shared.claims.renewed(self.claim, asked + lease);
+        Ok(())
+    }
+
+    fn is_ours(&self) -> bool {
+        self.shared.claims.is_ours(self.claim)
+    }
+}
+
+/// Works on a claim to its end, and settles its message and every duplicate that waited for it.
+pub(super) async fn process<Q: Queue, L: Ledger, I: IotControl>(shared: Arc<Shared<Q, L, I>>, task: Task) {
+    let claim = ClaimRef { key: task.record.subject.key.clone(), epoch: task.record.epoch };
+    let mut steps = task.record.steps.clone();
+    let mut rule = task.record.rule.clone();
+    let outcome = tokio::select! {
+        biased;
+        () = shared.abort.cancelled() => given_back("the worker stopped before it was done"),
+        outcome = work(&shared, &task, &claim, &mut steps, &mut rule) => outcome,
+    };
+    conclude(&shared, &task, claim, steps, rule, outcome).await;
+}
+
+fn given_back(why: &str) -> Outcome {
+    Outcome::Postpone(why.to_owned(), Duration::ZERO)
+}
+
+async fn work<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    task: &Task,
+    claim: &ClaimRef,
+    steps: &mut Vec<Step>,
+    rule: &mut Option<String>,
+) -> Outcome {
+    let _slot = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => return given_back("the worker stopped before it was begun"),
+        slot = shared.slots.acquire() => slot,
+    };
+    // A finding that kills its worker over and over again must not live for ever.
+    if task.record.attempts >= shared.policy.retry.max_attempts {
+        let error =
+            format!("{} attempts ended without a word, the last with: {}", task.record.attempts, task.record.detail);
+        return Outcome::GiveUp { reason: "attempts_exhausted".to_owned(), error };
+    }
+    let worked = async {
+        match &task.work {
+            Work::Finding(finding) => mitigate(shared, task, finding, claim, steps, rule).await,
+            Work::Summary(summary) => expand(shared, task, summary, claim).await,
+        }
+    };
+    match AssertUnwindSafe(worked).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            shared.telemetry.task_panicked(&claim.key);
+            Outcome::Retry("the mitigation panicked".to_owned())
+        }
+    }
+}
+
+async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    task: &Task,
+    finding: &Finding,
+    claim: &ClaimRef,
+    steps: &mut Vec<Step>,
+    rule: &mut Option<String>,
+) -> Outcome {
+    let journal = ClaimJournal { shared, claim };
+    let job = Job {
+        finding,
+        iot: &shared.iot,
+        journal: &journal,
+        clock: &shared.clock,
+        read_back: shared.policy.read_back,
+        forced: task.forced,
+    };
+    let mut facts = Facts::default();
+    if shared.policy.needs_thing_groups(finding) {
+        match mitigation::thing_groups(&job).await {
+            Ok(groups) => facts.thing_groups = Some(groups),
+            Err(error) => return failure(shared, error),
+        }
+    }
+    let decision = decide(&shared.policy, finding, &facts);
+    rule.clone_from(&decision.rule);
+    let actions = match decision.verdict {
+        Verdict::Suppressed => {
+            return Outcome::End(Status::Suppressed, "Device Defender suppresses this finding".to_owned());
+        }
+        Verdict::Observe { would } => return Outcome::End(Status::Observed, would_do(&would)),
+        Verdict::Act(actions) => actions,
+    };
+    if shared.policy.verify_finding
+        && let Some(outcome) = defender_disagrees(shared, finding).await
+    {
+        return outcome;
+    }
+    act(shared, &job, &actions, claim, steps).await
+}
+
+/// P6: a message alone changes no device.
+async fn defender_disagrees<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    finding: &Finding,
+) -> Option<Outcome> {
+    match defender::authenticate(&shared.iot, finding).await {
+        Ok(defender::Verdict::Genuine) => None,
+        Ok(defender::Verdict::Suppressed) => {
+            Some(Outcome::End(Status::Suppressed, "Device Defender suppresses this finding".to_owned()))
+        }
+        Ok(defender::Verdict::NotAuthentic(error)) => {
+            Some(Outcome::GiveUp { reason: "not_authentic".to_owned(), error })
+        }
+        Err(error) => Some(failure(shared, ActionError::Call(error))),
+    }
+}
+
+async fn act<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    job: &Job<'_, mitigation::Paced<I>, ClaimJournal<'_, Q, L, I>>,
+    actions: &[Action],
+    claim: &ClaimRef,
+    steps: &mut Vec<Step>,
+) -> Outcome {
+    let finding = job.finding;
+    let mut gates: Vec<(String, Duration)> = Vec::new();
+    if !shared.policy.cooldown.is_zero() && !job.forced {
+        gates.push((format!("resource#{}", finding.resource_key()), shared.policy.cooldown));
+    }
+    if actions.iter().any(|action| matches!(action, Action::ReplaceDefaultPolicyVersion { .. })) {
+        let lock = finding.resource.lock_key(&finding.account, &finding.region);
+        gates.push((format!("resource#{lock}"), Duration::ZERO));
+    }
+    let mut entered: Vec<&str> = Vec::new();
+    let mut refused = None;
+    for (key, cooldown) in &gates {
+        match shared.ledger.enter(key, &claim.key, shared.clock.now_ms(), LOCK, *cooldown).await {
+            Ok(Gate::Open) => entered.push(key),
+            Ok(Gate::Busy { .. }) => {
+                refused = Some(Outcome::Postpone(
+                    "another finding is at work on the same resource".to_owned(),
+                    Duration::from_secs(1) + shared.jitter(POSTPONED),
+                ));
+            }
+            Ok(Gate::CoolingDown { by, at }) => {
+                refused = Some(Outcome::End(
+                    Status::Compliant,
+                    format!("coalesced: {by} acted on the same resource for the same check at {}", moment(at)),
+                ));
+            }
+            Err(error) => refused = Some(failure(shared, ActionError::Call(error))),
+        }
+        if refused.is_some() {
+            break;
+        }
+    }
+    let (outcome, acted) = match refused {
+        Some(outcome) => (outcome, false),
+        None => {
+            let (done, result) = mitigation::apply(job, actions, std::mem::take(steps)).await;
+            *steps = done;
+            match result {
+                Ok(Effect::Mitigated { what }) => (Outcome::End(Status::Mitigated, what), true),
+                Ok(Effect::Compliant { why }) => (Outcome::End(Status::Compliant, why), false),
+                Err(error) => (failure(shared, error), false),
+            }
+        }
+    };
+    for key in entered {
+        if let Err(error) = shared.ledger.leave(key, &claim.key, shared.clock.now_ms(), acted).await {
+            // The lock runs out by itself.
+            shared.telemetry.finish_failed(key, &error);
+        }
+    }
+    outcome
+}
+
+async fn expand<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    task: &Task,
+    summary: &crate::finding::AuditSummary,
+    claim: &ClaimRef,
+) -> Outcome {
+    let expansion = defender::Expansion {
+        iot: &shared.iot,
+        queue: &shared.queue,
+        ledger: &shared.ledger,
+        telemetry: &shared.telemetry,
+        clock: &shared.clock,
+        lease: shared.config.lease,
+        claim,
+    };
+    match expansion.run(summary, task.record.cursor.as_deref(), || shared.claims.is_ours(claim)).await {
+        Ok(detail) => Outcome::End(Status::Expanded, detail),
+        Err(error) => failure(shared, error),
+    }
+}
+
+/// What a failure means for the finding.
+fn failure<Q, L, I>(shared: &Shared<Q, L, I>, error: ActionError) -> Outcome {
+    let error = match error {
+        ActionError::LostClaim => return Outcome::Lost,
+        ActionError::Refused { reason, message } => {
+            return Outcome::GiveUp { reason: reason.to_owned(), error: message };
+        }
+        ActionError::Call(error) => error,
+    };
+    let text = format!("failed to {error}");
+    match error.class {
+        Class::Transient | Class::Unknown => Outcome::Retry(text),
+        Class::Throttled => Outcome::Postpone(text, Duration::from_secs(1) + shared.jitter(POSTPONED)),
+        Class::Denied => {
+            shared.breaker.trip(&error.to_string());
+            Outcome::Postpone(text, Duration::from_secs(5) + shared.jitter(POSTPONED))
+        }
+        Class::Permanent | Class::Gone => Outcome::GiveUp { reason: "permanent_error".to_owned(), error: text },
+    }
+}
+
+async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    task: &Task,
+    claim: ClaimRef,
+    steps: Vec<Step>,
+    rule: Option<String>,
+    outcome: Outcome,
+) {
+    let mut attempts = task.record.attempts;
+    let (status, detail, settlement) = match outcome {
+        Outcome::Retry(detail) => {
+            attempts += 1;
+            if attempts < shared.policy.retry.max_attempts {
+                (Status::Waiting, detail, Settlement::Park(shared.retry_delay(attempts)))
+            } else {
+                give_up(shared, task, attempts, "attempts_exhausted", detail).await
+            }
+        }
+        Outcome::Lost => {
+            shared.telemetry.claim_lost(&claim.key);
+            shared.claims.end(&claim.key, Settlement::Park(Duration::from_secs(5)));
+            return;
+        }
+        Outcome::End(status, detail) => (status, detail, Settlement::Done),
+        Outcome::Postpone(detail, delay) => (Status::Waiting, detail, Settlement::Park(delay)),
+        Outcome::GiveUp { reason, error } => give_up(shared, task, attempts, &reason, error).await,
+    };
+    let retry_at = match (status, settlement) {
+        (Status::Waiting, Settlement::Park(delay)) => {
+            Some(crate::ledger::transition::after(shared.clock.now_ms(), delay))
+        }
+        _ => None,
+    };
+    let finish = Finish { claim, status, attempts, retry_at, rule, detail, steps };
+    let settlement = match write_down(shared, &finish).await {
+        Ok(()) => {
+            shared.telemetry.finished(&finish, &task.record.subject.check, &task.record.subject.resource_id);
+            if matches!(status, Status::Mitigated | Status::Compliant) {
+                shared.breaker.succeeded();
+            }
+            settlement
+        }
+        Err(WriteError::LostClaim) => {
+            shared.telemetry.claim_lost(&finish.claim.key);
+            Settlement::Park(Duration::from_secs(5))
+        }
+        Err(WriteError::Call(error)) => {
+            shared.telemetry.finish_failed(&finish.claim.key, &error);
+            if error.class == Class::Denied {
+                shared.breaker.trip(&error.to_string());
+            }
+            Settlement::Park(Duration::from_secs(5) + shared.jitter(POSTPONED))
+        }
+    };
+    shared.claims.end(&finish.claim.key, settlement);
+}
+
+/// The dead letter first: a record that says dead without one would be lost.
+async fn give_up<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Shared<Q, L, I>,
+    task: &Task,
+    attempts: u32,
+    reason: &str,
+    error: String,
+) -> (Status, String, Settlement) {
+    let detail = format!("{reason}: {error}");
+    let first_seen = Some(task.record.first_seen);
+    let letter = DeadLetter::given_up(&task.record.subject, reason, error, attempts, first_seen, task.source.clone());
+    match letter.send(shared).await {
+        Settlement::Done => (Status::Dead, detail, Settlement::Done),
+        // Not in the dead letters yet: the message must come again, and so must the finding.
+        parked => (Status::Waiting, detail, parked),
+    }
+}
+
+async fn write_down<Q, L, I>(shared: &Shared<Q, L, I>, finish: &Finish) -> Result<(), WriteError> {
+    let (done, written) = oneshot::channel();
+    let lost = || WriteError::Call(CallError::new(Class::Unknown, "BatchExecuteStatement", "the worker is ending"));
+    shared.endings.send(Ending { finish: finish.clone(), done }).map_err(|_| lost())?;
+    written.await.unwrap_or_else(|_| Err(lost()))
+}
+
+fn would_do(actions: &[Action]) -> String {
+    if actions.is_empty() {
+        return "recorded only".to_owned();
+    }
+    let names: Vec<String> = actions.iter().map(|action| action.action_type().to_string()).collect();
+    format!("would have done {}", names.join(", "))
+}
+
+fn moment(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
+}

@@ -1,0 +1,145 @@
+//! Long polls: from the queue to decoded entries, as many as the in-flight bounds allow.
+
+use super::delivery::{Arrived, Ticket};
+use super::shared::Shared;
+use crate::aws::{CallError, Class};
+use crate::finding::{Arrival, decode};
+use crate::queue::{BATCH, Queue, Received};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+/// One entry of a message, and the hold on the message.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub arrival: Arrival,
+    pub ticket: Ticket,
+}
+
+/// The bounds that receivers share.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    messages: Arc<Semaphore>,
+    /// In units of 1 KiB, since a semaphore counts to 2^29 and a body may have 1 MiB.
+    kibibytes: Arc<Semaphore>,
+    /// How many receivers came back empty-handed last time.
+    pub idle: AtomicUsize,
+}
+
+impl Bounds {
+    pub fn new(messages: usize, bytes: usize) -> Self {
+        Self {
+            messages: Arc::new(Semaphore::new(messages.max(1))),
+            kibibytes: Arc::new(Semaphore::new((bytes / 1024).max(2048))),
+            idle: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// How long a poll that is under way may still bring messages after a stop was asked for. Under load it returns at once; what a
+/// poll dropped later than that was handed comes back after its visibility timeout.
+const LAST_POLL: Duration = Duration::from_secs(1);
+
+/// Polls until a stop is asked for.
+pub(super) async fn receive<Q: Queue, L, I>(
+    shared: Arc<Shared<Q, L, I>>,
+    bounds: Arc<Bounds>,
+    entries: mpsc::UnboundedSender<Entry>,
+) {
+    let mut failures: u32 = 0;
+    let mut idle = false;
+    while shared.breaker.may_receive(&shared.stop).await {
+        let Some(permits) = message_permits(&bounds, &shared).await else { break };
+        let asked = Instant::now();
+        let poll = shared.queue.receive(permits.len(), shared.config.poll_wait, shared.config.lease);
+        let received = tokio::select! {
+            received = poll => received,
+            () = async { shared.stop.cancelled().await; tokio::time::sleep(LAST_POLL).await } => break,
+        };
+        match received {
+            Ok(messages) => {
+                failures = 0;
+                set_idle(&bounds, &mut idle, messages.is_empty());
+                if !messages.is_empty() {
+                    shared.telemetry.messages_received(messages.len());
+                }
+                take_in(&shared, &bounds, messages, permits, asked, &entries).await;
+            }
+            Err(error) => {
+                drop(permits);
+                failures = failures.saturating_add(1);
+                wait_after_failure(&shared, &error, failures).await;
+            }
+        }
+    }
+    set_idle(&bounds, &mut idle, true);
+}
+
+fn set_idle(bounds: &Bounds, was: &mut bool, is: bool) {
+    match (*was, is) {
+        (false, true) => bounds.idle.fetch_add(1, Ordering::SeqCst),
+        (true, false) => bounds.idle.fetch_sub(1, Ordering::SeqCst),
+        _ => 0,
+    };
+    *was = is;
+}
+
+/// A permit for each message the next poll may bring, at least one; `None` if a stop came first.
+async fn message_permits<Q, L, I>(bounds: &Bounds, shared: &Shared<Q, L, I>) -> Option<Vec<OwnedSemaphorePermit>> {
+    let first = tokio::select! {
+        permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
+        () = shared.stop.cancelled() => return None,
+    };
+    let mut permits = vec![first];
+    while permits.len() < BATCH {
+        match Arc::clone(&bounds.messages).try_acquire_owned() {
+            Ok(permit) => permits.push(permit),
+            Err(_) => break,
+        }
+    }
+    Some(permits)
+}
+
+async fn take_in<Q: Queue, L, I>(
+    shared: &Shared<Q, L, I>,
+    bounds: &Bounds,
+    messages: Vec<Received>,
+    permits: Vec<OwnedSemaphorePermit>,
+    asked: Instant,
+    entries: &mpsc::UnboundedSender<Entry>,
+) {
+    for (message, permit) in messages.into_iter().zip(permits) {
+        let kibibytes = u32::try_from(message.body.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let Ok(bytes) = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes).await else { return };
+        let arrivals = decode(&message.body, &shared.config.origin);
+        let arrived = Arrived {
+            message_id: message.message_id,
+            receipt_handle: message.receipt_handle,
+            receive_count: message.receive_count,
+            first_received_at: message.first_received_at,
+            attributes: message.attributes,
+            visible_at: asked + shared.config.lease,
+            permits: (permit, bytes),
+        };
+        let tickets = shared.in_flight.admit(arrived, arrivals.len(), &shared.settled);
+        for (arrival, ticket) in arrivals.into_iter().zip(tickets) {
+            // The claimer outlives every receiver; were it gone, the dropped ticket would give the message back.
+            let _ = entries.send(Entry { arrival, ticket });
+        }
+    }
+}
+
+async fn wait_after_failure<Q: Queue, L, I>(shared: &Shared<Q, L, I>, error: &CallError, failures: u32) {
+    shared.telemetry.receive_failed(error);
+    if error.class == Class::Denied {
+        shared.breaker.trip(&error.to_string());
+        return;
+    }
+    let most = Duration::from_millis(500).saturating_mul(1 << failures.min(6));
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(100) + shared.jitter(most)) => {}
+        () = shared.stop.cancelled() => {}
+    }
+}

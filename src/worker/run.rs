@@ -1,0 +1,163 @@
+//! Wiring: which stages there are, when they start, and in which order they end.
+
+use super::acknowledge::acknowledge_all;
+use super::breaker::{Breaker, Health};
+use super::claimer::claim_all;
+use super::config::WorkerConfig;
+use super::finisher::finish_all;
+use super::heartbeat::beat;
+use super::receiver::{Bounds, receive};
+use super::shared::{Parts, Shared};
+use crate::budget::Budgets;
+use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::mitigation::{IotControl, Paced};
+use crate::policy::{Mode, Policy};
+use crate::queue::Queue;
+use crate::telemetry::Telemetry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long the last writes may take after all work is over: a few retries of a batch.
+const FLUSH: Duration = Duration::from_secs(8);
+
+/// How often an idle worker that is to end with the queue looks at its depth, and how many times in a row it must be empty: the
+/// figures of SQS are approximate.
+const EMPTY_CHECK: (Duration, u32) = (Duration::from_millis(500), 3);
+
+/// How a worker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to, and gave back or finished everything.
+    Drained,
+    /// The queue was empty and nothing was in flight.
+    Empty,
+    /// It was told to, and the drain deadline cut work short: its messages were given back, or come back by themselves.
+    CutShort,
+    /// It was to end with the queue, and the account refused: nothing would have ended it.
+    Broken(String),
+}
+
+/// One worker: pools of receivers, claimers, tasks and acknowledgers over the ports.
+#[derive(Debug)]
+pub struct Worker<Q, L, I> {
+    /// How it runs.
+    pub config: WorkerConfig,
+    /// What it decides by.
+    pub policy: Policy,
+    /// Where the findings are.
+    pub queue: Q,
+    /// Where it gives up to.
+    pub dead_letters: Q,
+    /// Where each finding is recorded once.
+    pub ledger: L,
+    /// What it acts on.
+    pub iot: I,
+    /// Calls per second, shared by the workers of one process.
+    pub budgets: Arc<Budgets>,
+    /// Where facts are counted.
+    pub telemetry: Arc<Telemetry>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
+    /// Works until `stop`, or until the queue is empty if configured so. Messages in flight at the stop are finished or given back.
+    pub async fn run(self, stop: CancellationToken) -> Ended {
+        let breaker = Arc::new(Breaker::new(Arc::clone(&self.telemetry)));
+        self.run_with(breaker, stop).await
+    }
+
+    /// As [`Worker::run`], with a breaker that the caller can look at.
+    pub async fn run_with(self, breaker: Arc<Breaker>, stop: CancellationToken) -> Ended {
+        let (settled, settled_rx) = mpsc::unbounded_channel();
+        let (endings, endings_rx) = mpsc::unbounded_channel();
+        let (entries, entries_rx) = mpsc::unbounded_channel();
+        let config = self.config;
+        let mode = if self.policy.mode == Mode::Enforce { "enforce" } else { "observe" };
+        self.telemetry.worker_started(&config.id, mode);
+        let bounds = Arc::new(Bounds::new(config.max_in_flight, config.max_in_flight_bytes));
+        // Its own stop, so that an empty queue ends this worker and not those that share the caller's.
+        let stop = stop.child_token();
+        let iot = Paced::new(self.iot, self.budgets, config.seed);
+        let parts = Parts {
+            policy: self.policy,
+            clock: self.clock,
+            queue: self.queue,
+            dead_letters: self.dead_letters,
+            ledger: self.ledger,
+            iot,
+            telemetry: self.telemetry,
+            breaker,
+            config,
+        };
+        let shared = Arc::new(Shared::new(parts, settled, endings, stop.clone()));
+
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let receivers = TaskTracker::new();
+        for _ in 0..shared.config.pollers.max(1) {
+            receivers.spawn(receive(Arc::clone(&shared), Arc::clone(&bounds), entries.clone()));
+        }
+        drop(entries);
+        let claimer = tokio::spawn(claim_all(Arc::clone(&shared), entries_rx, tasks.clone()));
+        let flush = TaskTracker::new();
+        let heart = tokio::spawn(beat(Arc::clone(&shared), closing.clone()));
+        let finishing = CancellationToken::new();
+        let finisher = flush.spawn(finish_all(Arc::clone(&shared), endings_rx, finishing.clone()));
+        let acknowledging = CancellationToken::new();
+        let acknowledger = flush.spawn(acknowledge_all(Arc::clone(&shared), settled_rx, acknowledging.clone()));
+
+        let mut ended = tokio::select! {
+            () = stop.cancelled() => Ended::Drained,
+            ended = watch_for_the_end(&shared, &bounds), if shared.config.until_empty => ended,
+        };
+        stop.cancel();
+        shared.telemetry.draining(shared.in_flight.len());
+
+        // Receivers first, since they feed the claimer, which feeds the tasks.
+        receivers.close();
+        receivers.wait().await;
+        // The claimer ends when the last receiver's channel is gone; it panics only on a bug, and then its tickets give back.
+        let _ = claimer.await;
+        tasks.close();
+        if tokio::time::timeout(shared.config.drain, tasks.wait()).await.is_err() {
+            shared.abort.cancel();
+            ended = Ended::CutShort;
+            let _ = tokio::time::timeout(FLUSH, tasks.wait()).await;
+        }
+        // Every task has sent its ending and waited for it; now the deletes that followed.
+        closing.cancel();
+        let _ = heart.await;
+        finishing.cancel();
+        let _ = tokio::time::timeout(FLUSH, finisher).await;
+        acknowledging.cancel();
+        let _ = tokio::time::timeout(FLUSH, acknowledger).await;
+        shared.telemetry.drained(ended == Ended::CutShort);
+        ended
+    }
+}
+
+/// Returns once the queue has been empty and nothing is in flight, or the breaker has opened.
+async fn watch_for_the_end<Q: Queue, L, I>(shared: &Shared<Q, L, I>, bounds: &Bounds) -> Ended {
+    let mut empty = 0;
+    loop {
+        tokio::time::sleep(EMPTY_CHECK.0).await;
+        if let Health::Broken { reason, .. } = shared.breaker.health() {
+            return Ended::Broken(reason);
+        }
+        let idle = bounds.idle.load(Ordering::SeqCst) >= shared.config.pollers.max(1);
+        let nothing_here = idle && shared.in_flight.len() == 0;
+        empty = match nothing_here {
+            true if shared.queue.depth().await.is_ok_and(|depth| depth.is_empty()) => empty + 1,
+            _ => 0,
+        };
+        if empty >= EMPTY_CHECK.1 {
+            return Ended::Empty;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What every stage of one worker holds.
+
+use super::breaker::Breaker;
+use super::claims::Claims;
+use super::config::WorkerConfig;
+use super::delivery::{InFlight, Settled};
+use super::finisher::Ending;
+use crate::clock::Clock;
+use crate::mitigation::Paced;
+use crate::policy::Policy;
+use crate::telemetry::Telemetry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{RwLock, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// The ports and the state of one worker.
+pub(super) struct Shared<Q, L, I> {
+    pub config: WorkerConfig,
+    pub policy: Policy,
+    pub clock: Clock,
+    pub queue: Q,
+    pub dead_letters: Q,
+    pub ledger: L,
+    pub iot: Paced<I>,
+    pub telemetry: Arc<Telemetry>,
+    pub breaker: Arc<Breaker>,
+    pub in_flight: InFlight,
+    pub claims: Claims,
+    /// Findings worked on at a time.
+    pub slots: Semaphore,
+    /// Held to write by a heartbeat, to read by an acknowledgement: a message is never hidden again after it was deleted or given
+    /// back.
+    pub extending: RwLock<()>,
+    pub settled: mpsc::UnboundedSender<Settled>,
+    pub endings: mpsc::UnboundedSender<Ending>,
+    /// No new work.
+    pub stop: CancellationToken,
+    /// No more work at all: the drain deadline is over.
+    pub abort: CancellationToken,
+    rng: Mutex<fastrand::Rng>,
+}
+
+/// The parts of [`Shared`] that are not made by it.
+pub(super) struct Parts<Q, L, I> {
+    pub config: WorkerConfig,
+    pub policy: Policy,
+    pub clock: Clock,
+    pub queue: Q,
+    pub dead_letters: Q,
+    pub ledger: L,
+    pub iot: Paced<I>,
+    pub telemetry: Arc<Telemetry>,
+    pub breaker: Arc<Breaker>,
+}
+
+impl<Q, L, I> Shared<Q, L, I> {
+    pub fn new(
+        parts: Parts<Q, L, I>,
+        settled: mpsc::UnboundedSender<Settled>,
+        endings: mpsc::UnboundedSender<Ending>,
+        stop: CancellationToken,
+    ) -> Self {
+        let Parts { config, policy, clock, queue, dead_letters, ledger, iot, telemetry, breaker } = parts;
+        Self {
+            slots: Semaphore::new(config.concurrency),
+            rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
+            in_flight: InFlight::default(),
+            claims: Claims::default(),
+            extending: RwLock::new(()),
+            abort: CancellationToken::new(),
+            config,
+            policy,
+            clock,
+            queue,
+            dead_letters,
+            ledger,
+            iot,
+            telemetry,
+            breaker,
+            settled,
+            endings,
+            stop,
+        }
+    }
+
+    /// A delay between zero and `most`, evenly spread: "full jitter", so that what failed together does not come back together.
+    pub fn jitter(&self, most: Duration) -> Duration {
+        let part = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();
+        most.mul_f64(part)
+    }
+
+    /// The delay before attempt `attempts + 1`: full jitter over an exponential that starts at the policy's base delay.
+    pub fn retry_delay(&self, attempts: u32) -> Duration {
+        let retry = &self.policy.retry;
+        let doublings = attempts.saturating_sub(1).min(20);
+        let most = retry.base_delay.saturating_mul(1 << doublings).min(retry.max_delay);
+        self.jitter(most).max(Duration::from_secs(1))
+    }
+}
