@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TimeToLiveSpecification, TimeToLiveStatus};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    KeysAndAttributes, Projection, ProjectionType, ScalarAttributeType, TimeToLiveSpecification, TimeToLiveStatus,
+};
 
 use super::{World, code, number, text, world};
 
@@ -24,6 +27,7 @@ async fn a_sparse_index_holds_only_items_that_have_its_keys_in_the_order_of_its_
     world.put(&[("id", text("late")), ("attention", text("yes")), ("since", text("t9"))]).await;
     world.put(&[("id", text("early")), ("attention", text("yes")), ("since", text("t1"))]).await;
     world.put(&[("id", text("quiet"))]).await;
+    world.put(&[("id", text("half")), ("attention", text("yes"))]).await;
     world.put(&[("id", text("other")), ("attention", text("no")), ("since", text("t0"))]).await;
     let query = world.dynamodb.query().table_name("ledger").index_name("attention");
     let query = query.key_condition_expression("attention = :a").expression_attribute_values(":a", text("yes"));
@@ -33,6 +37,38 @@ async fn a_sparse_index_holds_only_items_that_have_its_keys_in_the_order_of_its_
     assert_eq!(ids(first.items()), ["early"]);
     let next = query.set_exclusive_start_key(first.last_evaluated_key).send().await.unwrap();
     assert_eq!(ids(next.items()), ["late"]);
+    let scan = world.dynamodb.scan().table_name("ledger").index_name("attention").send().await.unwrap();
+    let mut found = ids(scan.items());
+    found.sort_unstable();
+    assert_eq!((found, scan.count()), (vec!["early", "late", "other"], 3));
+    let select = "SELECT * FROM \"ledger\".\"attention\" WHERE attention = 'yes'";
+    let selected = world.dynamodb.execute_statement().statement(select).send().await.unwrap();
+    assert_eq!(ids(selected.items()), ["early", "late"]);
+    let unknown = world.dynamodb.scan().table_name("ledger").index_name("nowhere").send().await;
+    assert_eq!(code!(unknown), "ValidationException");
+}
+
+#[tokio::test]
+async fn an_index_gives_out_only_what_is_projected_into_it() {
+    let world = world().await;
+    let attribute = |name: &str| {
+        let text = ScalarAttributeType::S;
+        AttributeDefinition::builder().attribute_name(name).attribute_type(text).build().unwrap()
+    };
+    let key = |name: &str| KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap();
+    let projection = Projection::builder().projection_type(ProjectionType::Include).non_key_attributes("kept").build();
+    let index = GlobalSecondaryIndex::builder().index_name("by-kind").key_schema(key("kind")).projection(projection);
+    let create = world.dynamodb.create_table().table_name("ledger").billing_mode(BillingMode::PayPerRequest);
+    let create = create.key_schema(key("id")).attribute_definitions(attribute("id"));
+    let create = create.attribute_definitions(attribute("kind")).global_secondary_indexes(index.build().unwrap());
+    create.send().await.unwrap();
+    let item = [("id", text("a")), ("kind", text("k")), ("kept", text("x")), ("left", text("y"))];
+    world.put(&item).await;
+    let query = world.dynamodb.query().table_name("ledger").index_name("by-kind");
+    let query = query.key_condition_expression("kind = :k").expression_attribute_values(":k", text("k"));
+    let mut names: Vec<String> = query.send().await.unwrap().items.unwrap().remove(0).into_keys().collect();
+    names.sort();
+    assert_eq!(names, ["id", "kept", "kind"]);
 }
 
 #[tokio::test]
