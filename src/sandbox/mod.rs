@@ -9,7 +9,7 @@
 //! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
 //! | `sqs.rs`, `receipt.rs` | receipt handles that can be invalid or stale, limits, redrive policies as AWS reads them |
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
-//! | `dynamodb.rs`, [`partiql`] | PartiQL statements and batches |
+//! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
 //! | [`iot`] | the fleet, its audits and its mitigations |
 //! | `control.rs` | faults on demand: errors, dropped connections, lost replies, denials |
 //!
@@ -18,8 +18,9 @@
 mod control;
 mod dynamodb;
 mod envelope;
+mod indexes;
 pub mod iot;
-pub mod partiql;
+mod partiql;
 mod receipt;
 mod reply;
 mod routing;

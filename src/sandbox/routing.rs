@@ -134,6 +134,12 @@ impl Services {
         }
     }
 
+    /// The topics, for tests that publish as the fleet does.
+    #[cfg(test)]
+    pub(super) fn topics(&self) -> &SnsService {
+        &self.sns
+    }
+
     /// Ends the tasks that queues are.
     pub(super) async fn shut_down(&self) {
         self.queues.shutdown_all().await;
