@@ -12,5 +12,6 @@ pub mod policy;
 pub mod queue;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod setup;
 pub mod telemetry;
 pub mod worker;

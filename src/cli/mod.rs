@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod output;
+pub mod setup;
 
 pub use error::CliError;
 pub use output::OutputFormat;

@@ -3,6 +3,7 @@
 mod apply;
 mod certificate;
 mod groups;
+mod iot;
 mod job;
 mod logging;
 mod paced;
@@ -12,6 +13,7 @@ mod publish;
 
 pub use apply::{Effect, apply};
 pub use groups::thing_groups;
+pub use iot::AwsIot;
 pub use job::{ActionError, Job, Journal};
 pub use paced::Paced;
 pub use port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
