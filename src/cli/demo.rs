@@ -69,8 +69,7 @@ pub async fn run(args: &DemoArgs, output: OutputFormat) -> Result<(), CliError> 
 
 fn print_report(report: &Report) {
     let statuses = [Status::Mitigated, Status::Compliant, Status::Observed, Status::Dead];
-    let mut table =
-        print::table(&["check", "found", "mitigated", "compliant", "observed", "dead", "second audit"]);
+    let mut table = print::table(&["check", "found", "mitigated", "compliant", "observed", "dead", "second audit"]);
     let number = |n: u64| if n == 0 { "·".to_owned() } else { n.to_string() };
     let mut totals = [0; 6];
     for row in &report.checks {

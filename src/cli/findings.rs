@@ -90,7 +90,9 @@ pub async fn run(args: &FindingsArgs, output: OutputFormat) -> Result<(), CliErr
 
 /// An error of the ledger, for a person.
 pub(super) fn ledger_error(error: &CallError) -> CliError {
-    CliError::Failed(format!("failed to {error}; check --table, AWS_REGION and the permissions, or run `fleetwarden setup`"))
+    CliError::Failed(format!(
+        "failed to {error}; check --table, AWS_REGION and the permissions, or run `fleetwarden setup`"
+    ))
 }
 
 async fn list(ledger: &impl Ledger, filter: &Filter, limit: usize, output: OutputFormat) -> Result<(), CliError> {

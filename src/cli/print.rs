@@ -7,7 +7,7 @@ use std::io::Write;
 /// An empty table with these headings. Every column after the first is aligned right if its cells are numbers.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
     table
 }
 

@@ -88,8 +88,10 @@ pub struct RunArgs {
 }
 
 fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write a duration such as 60s, 2m or 1m 30s".to_owned())?;
-    let duration = Duration::try_from(parsed).map_err(|_| "a duration cannot be negative; write one such as 60s".to_owned())?;
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a duration such as 60s, 2m or 1m 30s".to_owned())?;
+    let duration =
+        Duration::try_from(parsed).map_err(|_| "a duration cannot be negative; write one such as 60s".to_owned())?;
     if duration < least || duration > most {
         return Err(format!("out of range; write a duration from {}s to {}s", least.as_secs(), most.as_secs()));
     }
@@ -121,7 +123,10 @@ pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
     let (text, name) = match file {
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|error| {
-                CliError::Usage(format!("cannot read the policy {}: {error}; give --policy an existing file", file.display()))
+                CliError::Usage(format!(
+                    "cannot read the policy {}: {error}; give --policy an existing file",
+                    file.display()
+                ))
             })?;
             (text, file.display().to_string())
         }

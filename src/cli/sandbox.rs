@@ -74,7 +74,7 @@ pub async fn run(args: &SandboxArgs, output: OutputFormat) -> Result<(), CliErro
         true => None,
         false => {
             let clients = Clients::new(&sandbox.sdk_config());
-            let plan = SetupPlan::named("fleetwarden");
+            let plan = SetupPlan::default();
             Some(setup::run(&clients, &plan, |_| {}).await.map_err(|error| CliError::Failed(error.to_string()))?)
         }
     };
@@ -88,10 +88,7 @@ pub async fn run(args: &SandboxArgs, output: OutputFormat) -> Result<(), CliErro
             print::json(&document);
         }
         OutputFormat::Table => {
-            print::line(&format!(
-                "An AWS of account {account} on {}. In another terminal:\n",
-                sandbox.endpoint()
-            ));
+            print::line(&format!("An AWS of account {account} on {}. In another terminal:\n", sandbox.endpoint()));
             for (name, value) in &variables {
                 print::line(&format!("export {name}={value}"));
             }

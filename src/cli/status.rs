@@ -61,7 +61,8 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
 async fn depth(clients: &Clients, url: Option<&str>) -> Result<Option<Depth>, CliError> {
     let Some(url) = url else { return Ok(None) };
     let queue = SqsQueue::new(clients.sqs.clone(), url.to_owned());
-    let depth = queue.depth().await.map_err(|error| CliError::Failed(format!("failed to {error}; check the URL {url}")))?;
+    let depth =
+        queue.depth().await.map_err(|error| CliError::Failed(format!("failed to {error}; check the URL {url}")))?;
     Ok(Some(depth))
 }
 

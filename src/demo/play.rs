@@ -17,7 +17,6 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::setup::{self, SetupPlan};
 use crate::telemetry::Telemetry;
 use crate::worker::{Ended, Worker, WorkerConfig};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -51,7 +50,12 @@ struct Set {
 pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationToken) -> Result<Report, DemoError> {
     let set = build(options, stage).await?;
     let seeded = set.sandbox.iot().with_fleet(|fleet| seed::defective_fleet(fleet, options.things, options.seed));
-    stage.say(&format!("a fleet of {} things with {} defects of {} kinds", options.things, seeded.total(), seeded.defects.len()));
+    stage.say(&format!(
+        "a fleet of {} things with {} defects of {} kinds",
+        options.things,
+        seeded.total(),
+        seeded.defects.len()
+    ));
 
     defender::configure(&set.clients.iot, &set.topic_arn).await?;
     let first = defender::audit(&set.clients.iot).await?;
@@ -108,7 +112,7 @@ async fn build(options: &Options, stage: &mut impl Stage) -> Result<Set, DemoErr
     };
     stage.say(&format!("an embedded AWS on {}, {throttles}", sandbox.endpoint()));
     let clients = Clients::new(&sandbox.sdk_config());
-    let plan = SetupPlan::named("fleetwarden");
+    let plan = SetupPlan::default();
     let report = setup::run(&clients, &plan, |_| {})
         .await
         .map_err(|error| DemoError::at("create queues, topic and table")(error.to_string()))?;
@@ -129,12 +133,7 @@ async fn build(options: &Options, stage: &mut impl Stage) -> Result<Set, DemoErr
     })
 }
 
-async fn fill_the_queue(
-    set: &Set,
-    audit: &Audit,
-    options: &Options,
-    stage: &mut impl Stage,
-) -> Result<u64, DemoError> {
+async fn fill_the_queue(set: &Set, audit: &Audit, options: &Options, stage: &mut impl Stage) -> Result<u64, DemoError> {
     let mut rng = fastrand::Rng::with_seed(options.seed);
     defender::publish_findings(&set.clients.iot, audit).await?;
     let duplicates =

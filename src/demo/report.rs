@@ -96,10 +96,12 @@ impl Evidence {
             problems.push(format!("the dead letters should hold {poison:?}, they hold {:?}", self.dead_letters));
         }
         if !self.throttled.is_empty() {
-            problems.push(format!("calls were throttled although the budgets should prevent that: {:?}", self.throttled));
+            problems
+                .push(format!("calls were throttled although the budgets should prevent that: {:?}", self.throttled));
         }
         if self.counts.expanded != 1 {
-            problems.push(format!("the audit's summary should be expanded once, it was {} times", self.counts.expanded));
+            problems
+                .push(format!("the audit's summary should be expanded once, it was {} times", self.counts.expanded));
         }
         Report {
             checks,
@@ -123,13 +125,18 @@ impl Evidence {
         if ended != row.found {
             problems.push(format!("{check}: the audit found {}, the ledger has {ended}", row.found));
         }
-        let unfinished: u64 =
-            row.by_status.iter().filter(|(status, _)| !status.is_terminal() && **status != Status::Dead).map(|(_, n)| n).sum();
+        let unfinished: u64 = row
+            .by_status
+            .iter()
+            .filter(|(status, _)| !status.is_terminal() && **status != Status::Dead)
+            .map(|(_, n)| n)
+            .sum();
         if unfinished > 0 {
             problems.push(format!("{check}: {unfinished} findings did not come to an end"));
         }
         // A published finding is told, not mended: the second audit finds it again, like those that were only recorded.
-        let left = row.ended(Status::Observed) + if PUBLISHED_ONLY.contains(&check.as_str()) { row.ended(Status::Mitigated) } else { 0 };
+        let left = row.ended(Status::Observed)
+            + if PUBLISHED_ONLY.contains(&check.as_str()) { row.ended(Status::Mitigated) } else { 0 };
         if row.second != left {
             problems.push(format!("{check}: {left} were left alone, the second audit found {}", row.second));
         }

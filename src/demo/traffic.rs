@@ -50,12 +50,8 @@ pub(super) async fn duplicate(
                 .list_audit_findings(&audit.task_id, check, next)
                 .await
                 .map_err(|error| DemoError::at(doing)(error.to_string()))?;
-            let again: Vec<String> = page
-                .items
-                .iter()
-                .filter(|_| rng.f64() < part)
-                .map(|finding| finding.to_native().to_string())
-                .collect();
+            let again: Vec<String> =
+                page.items.iter().filter(|_| rng.f64() < part).map(|finding| finding.to_native().to_string()).collect();
             for batch in again.chunks(BATCH) {
                 publish(sns, topic_arn, batch).await?;
                 sent += batch.len() as u64;
