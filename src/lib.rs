@@ -2,3 +2,5 @@
 
 pub mod clock;
 pub mod finding;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;

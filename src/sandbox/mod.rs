@@ -1,0 +1,3 @@
+//! The embedded AWS.
+
+pub mod iot;
