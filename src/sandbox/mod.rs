@@ -32,3 +32,4 @@ mod tests;
 
 pub use control::{AwsFaults, AwsService, ServiceFaults};
 pub use server::{Sandbox, SandboxConfig, SandboxError};
+//! The embedded AWS.
