@@ -9,7 +9,7 @@
 //! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
 //! | `sqs.rs`, `receipt.rs` | receipt handles that can be invalid or stale, limits, redrive policies as AWS reads them |
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
-//! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
+//! | `dynamodb.rs`, [`partiql`] | PartiQL statements and batches |
 //! | [`iot`] | the fleet, its audits and its mitigations |
 //! | `control.rs` | faults on demand: errors, dropped connections, lost replies, denials |
 //!
@@ -18,9 +18,8 @@
 mod control;
 mod dynamodb;
 mod envelope;
-mod indexes;
 pub mod iot;
-mod partiql;
+pub mod partiql;
 mod receipt;
 mod reply;
 mod routing;
@@ -32,4 +31,3 @@ mod tests;
 
 pub use control::{AwsFaults, AwsService, ServiceFaults};
 pub use server::{Sandbox, SandboxConfig, SandboxError};
-//! The embedded AWS.
