@@ -12,6 +12,7 @@ mod run;
 mod sandbox;
 mod setup;
 mod status;
+pub mod policy;
 
 pub use error::CliError;
 pub use output::OutputFormat;
