@@ -11,12 +11,13 @@
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
 //! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
 //! | [`iot`] | the fleet, its audits and its mitigations |
-//! | `control.rs` | faults on demand: errors, dropped connections, lost replies, denials |
+//! | `control.rs`, `entries.rs` | faults on demand: errors, dropped connections, lost replies, denials |
 //!
 //! Nothing is authenticated and nothing is kept: it listens on 127.0.0.1 only and forgets everything when it stops.
 
 mod control;
 mod dynamodb;
+mod entries;
 mod envelope;
 mod indexes;
 pub mod iot;
