@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::BatchStatementRequest;
 use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::types::{QueueAttributeName as Name, SendMessageBatchRequestEntry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -11,7 +13,7 @@ use super::{code, text, world};
 use crate::sandbox::{AwsFaults, AwsService, Sandbox, SandboxConfig, SandboxError, ServiceFaults};
 
 /// One request over a socket of its own; answers status line, headers and body as they came.
-async fn raw(sandbox: &Sandbox, method: &str, path: &str, body: &str) -> String {
+pub(super) async fn raw(sandbox: &Sandbox, method: &str, path: &str, body: &str) -> String {
     let address = sandbox.endpoint().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -159,4 +161,41 @@ async fn more_calls_at_once_than_the_libraries_admit_all_succeed() {
         calls.spawn(async move { client.put_item().table_name("ledger").item("id", text(n.to_string())).send().await });
     }
     assert!(calls.join_all().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn entries_of_a_batch_fail_one_by_one_inside_a_success() {
+    let world = world().await;
+    world.ledger().await;
+    let url = world.queue("findings").await;
+    let some = ServiceFaults { entry_error_rate: 0.5, ..Default::default() };
+    let services = BTreeMap::from([(AwsService::Sqs, some), (AwsService::Dynamodb, some)]);
+    world.sandbox.set_faults(AwsFaults { services, seed: 5 }).unwrap();
+
+    let mut batch = world.sqs.send_message_batch().queue_url(&url);
+    for n in 0..10 {
+        let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body("x").build().unwrap();
+        batch = batch.entries(entry);
+    }
+    let sent = batch.send().await.unwrap();
+    assert_eq!(sent.successful().len() + sent.failed().len(), 10);
+    assert!(!sent.successful().is_empty() && !sent.failed().is_empty());
+    assert!(sent.failed().iter().all(|entry| entry.code() == "InternalError" && !entry.sender_fault()));
+
+    let insert = |n: usize| {
+        let insert = BatchStatementRequest::builder().statement("INSERT INTO \"ledger\" VALUE {'id': ?}");
+        insert.parameters(text(n.to_string())).build().unwrap()
+    };
+    let written = world.dynamodb.batch_execute_statement().set_statements(Some((0..20).map(insert).collect()));
+    let responses = written.send().await.unwrap().responses.unwrap();
+    world.sandbox.set_faults(AwsFaults::default()).unwrap();
+    assert_eq!(responses.len(), 20);
+    for (n, response) in responses.iter().enumerate() {
+        let get = world.dynamodb.get_item().table_name("ledger").key("id", text(n.to_string())).send();
+        assert_eq!(get.await.unwrap().item.is_some(), response.error.is_none(), "statement {n}");
+    }
+    assert!(responses.iter().any(|response| response.error.is_some()));
+    let queued = world.sqs.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send().await.unwrap();
+    let visible = &queued.attributes.unwrap()[&Name::ApproximateNumberOfMessages];
+    assert_eq!(*visible, sent.successful().len().to_string());
 }

@@ -160,3 +160,17 @@ impl Services {
         self.topics()
     }
 }
+
+#[tokio::test]
+async fn the_unsubscribe_link_of_a_message_unsubscribes() {
+    let world = world().await;
+    let (topic, queue) = world.subscribed(&[]).await;
+    world.sns.publish().topic_arn(&topic).message("m").send().await.unwrap();
+    let body: Value = serde_json::from_str(world.delivered(&queue).await[0].body().unwrap()).unwrap();
+    let link = body["UnsubscribeURL"].as_str().unwrap();
+    let path = link.strip_prefix(world.sandbox.endpoint()).unwrap();
+    let reply = super::listener::raw(&world.sandbox, "GET", path, "").await;
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    world.sns.publish().topic_arn(&topic).message("m").send().await.unwrap();
+    assert!(world.delivered(&queue).await.is_empty());
+}
