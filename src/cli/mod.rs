@@ -5,6 +5,7 @@ mod demo;
 pub mod error;
 mod findings;
 pub mod output;
+mod policy;
 mod print;
 mod root;
 mod run;
@@ -12,7 +13,6 @@ mod run;
 mod sandbox;
 mod setup;
 mod status;
-pub mod policy;
 
 pub use error::CliError;
 pub use output::OutputFormat;

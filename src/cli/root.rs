@@ -46,7 +46,7 @@ pub enum Command {
     /// Creates queue, dead-letter queue, topic, subscription and table, where they are missing
     Setup(super::setup::SetupArgs),
     /// Checks, prints and explains policy files
-    //POLICY Policy(super::policy::PolicyArgs),
+    Policy(super::policy::PolicyArgs),
     /// What the ledger knows of findings
     Findings(findings::FindingsArgs),
     /// One look at the queue, the dead letters and the ledger
@@ -67,7 +67,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Sandbox(args) => super::sandbox::run(&args, output).await,
         Command::Run(args) => run::run(&args, output).await,
         Command::Setup(args) => super::setup::run(args, output).await,
-        //POLICY Command::Policy(args) => super::policy::run(&args, output),
+        Command::Policy(args) => super::policy::run(&args, output),
         Command::Findings(args) => findings::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
     }
