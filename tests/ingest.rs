@@ -1,5 +1,7 @@
 //! What becomes of each message that may stand in the queue.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
 use fleetwarden::finding::{
     Arrival, AuditSummary, Content, Finding, Origin, RejectReason, Replay, ResourceIdentifier, Severity, decode,
     encode_message, encode_own,

@@ -121,6 +121,12 @@ impl Sandbox {
             .build()
     }
 
+    /// The services, for tests that reach behind the listener.
+    #[cfg(test)]
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// Closes the listener and every connection, and returns when that is done.
     pub async fn stop(mut self) {
         self.listening.abort();
