@@ -7,6 +7,8 @@ mod contract {
     #[macro_use]
     pub mod run;
     #[macro_use]
+    pub mod iot;
+    #[macro_use]
     pub mod ledger;
     #[macro_use]
     pub mod ledger_lists;
@@ -14,6 +16,7 @@ mod contract {
     pub mod ledger_races;
     #[macro_use]
     pub mod queue;
+    pub mod wire;
 }
 
 /// What goes beyond the contracts.
@@ -27,6 +30,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use contract::run::unique;
+use contract::wire::WireFixture;
 use fleetwarden::aws::Clients;
 use fleetwarden::ledger::DynamoLedger;
 use fleetwarden::ledger::dynamodb::{Created, create_table};
@@ -62,6 +66,23 @@ async fn ledger() -> DynamoLedger {
     let table = unique("table");
     assert_eq!(create_table(&clients.dynamodb, &table).await.unwrap(), Created::Created);
     DynamoLedger::new(clients.dynamodb, table)
+}
+
+async fn iot() -> WireFixture {
+    WireFixture::new(clients(), None)
+}
+
+iot_contract! {
+    aws_iot {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] #[ignore = "needs a peer: .ci/peer"] },
+        make: iot,
+        skip: {
+            a_ca_certificate_is_deactivated_and_once_more_changes_nothing: "registering one takes a real CA certificate",
+            a_sixth_policy_version_is_refused_until_one_is_deleted: "the peer has no limit of five policy versions",
+            logging_is_none_until_it_is_set_and_then_reads_as_set: "the peer has no V2 logging options",
+            an_unknown_audit_finding_is_gone: "the peer has no audits",
+        },
+    }
 }
 
 queue_contract! {

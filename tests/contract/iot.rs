@@ -20,6 +20,8 @@ pub trait IotFixture {
     fn control(&self) -> &Self::Control;
     /// Makes an active certificate: its id and its ARN.
     async fn create_certificate(&self) -> (String, String);
+    /// The id of an active CA certificate that no other case uses.
+    fn ca_certificate(&self) -> &str;
     /// Makes a policy whose version 1 has this document.
     async fn create_policy(&self, name: &str, document: &str);
     /// Makes a thing.
@@ -41,6 +43,7 @@ macro_rules! iot_contract {
     ($($implementation:tt)*) => {
         contract_tests!(iot, [
             a_certificate_is_deactivated_and_once_more_changes_nothing,
+            a_ca_certificate_is_deactivated_and_once_more_changes_nothing,
             an_unknown_certificate_is_gone,
             an_unknown_ca_certificate_is_gone,
             a_new_default_policy_version_is_in_force_and_the_old_one_is_kept,
@@ -106,6 +109,16 @@ pub async fn a_certificate_is_deactivated_and_once_more_changes_nothing<F: IotFi
         assert_eq!(fixture.certificate_status(&id).await, "INACTIVE");
     }
     assert_eq!(fixture.certificate_status(&other).await, "ACTIVE");
+}
+
+pub async fn a_ca_certificate_is_deactivated_and_once_more_changes_nothing<F: IotFixture>(make: impl AsyncFn() -> F) {
+    let fixture = make().await;
+    let (control, id) = (fixture.control(), fixture.ca_certificate());
+    assert!(control.describe_ca_certificate(id).await.unwrap().is_active());
+    for _ in 0..2 {
+        control.deactivate_ca_certificate(id).await.unwrap();
+        assert_eq!(control.describe_ca_certificate(id).await.unwrap().0, "INACTIVE");
+    }
 }
 
 pub async fn an_unknown_certificate_is_gone<F: IotFixture>(make: impl AsyncFn() -> F) {

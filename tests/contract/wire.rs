@@ -9,13 +9,15 @@ use fleetwarden::mitigation::AwsIot;
 pub struct WireFixture {
     control: AwsIot,
     clients: Clients,
+    ca_certificate: Option<String>,
 }
 
 impl WireFixture {
-    /// A fixture over these clients.
-    pub fn new(clients: Clients) -> Self {
+    /// A fixture over these clients. Registering a CA certificate takes a real one, so `ca_certificate` is the id of one that is
+    /// there already, if any is.
+    pub fn new(clients: Clients, ca_certificate: Option<String>) -> Self {
         let control = AwsIot::new(clients.iot.clone(), clients.sns.clone(), "123456789012", "us-east-1");
-        Self { control, clients }
+        Self { control, clients, ca_certificate }
     }
 }
 
@@ -29,6 +31,10 @@ impl IotFixture for WireFixture {
     async fn create_certificate(&self) -> (String, String) {
         let made = self.clients.iot.create_keys_and_certificate().set_as_active(true).send().await.unwrap();
         (made.certificate_id.unwrap(), made.certificate_arn.unwrap())
+    }
+
+    fn ca_certificate(&self) -> &str {
+        self.ca_certificate.as_deref().unwrap()
     }
 
     async fn create_policy(&self, name: &str, document: &str) {
