@@ -196,6 +196,7 @@ fn values_of_the_wrong_kind_are_refused_with_the_right_one() {
         "3:7",
         &["`mode` is `enforced`", "write observe or enforce", "did you mean `enforce`?"],
     );
+    refused(&with("mode: off"), "3:7", &["`mode` is true or false; write observe or enforce"]);
     refused(&with("verify_finding: maybe"), "3:17", &["write true or false"]);
     refused(&with("retry: { max_attempts: 0 }"), "3:24", &["write one from 1 to 100"]);
     refused(&with("retry: 5"), "3:8", &["`retry` is a number", "write a mapping with the keys"]);
@@ -390,6 +391,8 @@ fn the_schema_describes_every_key_and_the_default_file_keeps_to_it() {
     ] {
         assert!(keys.contains(key), "{key}");
     }
+    assert_eq!(schema["required"], serde_json::json!(["version", "rules"]));
+    assert!(!schema.to_string().contains("null"), "no key takes null");
     for action in ActionType::ALL {
         assert!(schema.to_string().contains(action.as_str()), "{action}");
     }
