@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 const CERTIFICATE: &str = "03204de92e11fc8c528139be419065920eb83dbff1a4663bbea455aa6e9702bd";
 const ACCOUNT: &str = "123456789012";
+const TOPIC_ACCOUNT: &str = "us-east-1:123456789012:";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:DeviceDefenderFindings";
 
 /// What a fixture must become, entry by entry.
@@ -332,6 +333,13 @@ fn account_settings_of_another_account_are_refused() {
     let rejected = logging("999999999999").unwrap_err();
     assert_eq!(rejected.reason, RejectReason::InvalidFinding);
     assert!(rejected.message.contains("account 999999999999, but the message comes from account 123456789012"));
+}
+
+#[test]
+fn a_summary_of_another_account_than_the_topic_speaks_of_its_own() {
+    let body = fixture("sqs_body_sns_envelope_audit_notification").replace(TOPIC_ACCOUNT, "eu-west-1:999999999999:");
+    let summary = summary(&body);
+    assert_eq!((summary.account.as_str(), summary.region.as_str()), (ACCOUNT, "eu-west-1"));
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn the_shortest_policy_observes_and_records() {
     let policy = load("version: 1\nrules: []\n");
     assert_eq!((policy.mode, policy.rules.len(), policy.verify_finding), (Mode::Observe, 0, true));
     assert_eq!(load(&rule("match: {}")).rules[0].actions, []);
+    load("version: 1\nrules: []\nretry: { base_delay: 5s, max_delay: 5s }\n");
 }
 
 #[test]
