@@ -41,7 +41,11 @@ mod registry_api;
 mod routes;
 pub mod seed;
 mod service;
+#[cfg(test)]
+mod service_tests;
 mod suppressions;
+#[cfg(test)]
+mod wire_tests;
 
 pub use audits::{AuditTask, CheckRun, CheckRunStatus};
 pub use certificates::{CaCertificate, Certificate, CertificateStatus, IssuerCertificate, WeakKey};

@@ -178,7 +178,7 @@ impl IotService {
     }
 
     /// Looks at or changes the fleet directly, past throttling and faults: for seeding, tests and the in-memory twin.
-    /// Audits and mitigation tasks that `f` starts run if there is a tokio runtime, else with the next call.
+    /// `f` runs under the fleet's lock and must not call this service. Audits and mitigation tasks that it starts run if there is a tokio runtime, else with the next call.
     pub fn with_fleet<T>(&self, f: impl FnOnce(&mut Fleet) -> T) -> T {
         let mut fleet = lock(&self.shared.fleet);
         fleet.set_now_ms(self.shared.clock.now_ms());
