@@ -33,6 +33,8 @@ mod fleet;
 mod identity_checks;
 mod mitigation_api;
 mod mitigation_run;
+#[cfg(test)]
+mod mitigation_tests;
 mod mitigations;
 mod policies;
 mod policy_api;

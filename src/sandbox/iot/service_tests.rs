@@ -40,28 +40,33 @@ pub(super) fn service(quotas: Quotas) -> (IotService, Arc<Recorder>) {
     (IotService::new(config, recorder.clone()), recorder)
 }
 
-async fn raw(service: &IotService, method: &str, uri: &str, body: Value) -> Result<Response<Bytes>, DropConnection> {
+pub(super) async fn raw(
+    service: &IotService,
+    method: &str,
+    uri: &str,
+    body: Value,
+) -> Result<Response<Bytes>, DropConnection> {
     let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     service.handle(Request::builder().method(method).uri(uri).body(body).unwrap()).await
 }
 
 /// Status, error code and body.
-async fn call(service: &IotService, method: &str, uri: &str, body: Value) -> (u16, String, Value) {
+pub(super) async fn call(service: &IotService, method: &str, uri: &str, body: Value) -> (u16, String, Value) {
     let response = raw(service, method, uri, body).await.unwrap();
     let code = response.headers().get("x-amzn-errortype").map_or("", |code| code.to_str().unwrap());
     (response.status().as_u16(), code.to_owned(), serde_json::from_slice(response.body()).unwrap())
 }
 
-async fn ok(service: &IotService, method: &str, uri: &str, body: Value) -> Value {
+pub(super) async fn ok(service: &IotService, method: &str, uri: &str, body: Value) -> Value {
     let (status, code, body) = call(service, method, uri, body).await;
     assert_eq!(status, 200, "{method} {uri}: {code} {body}");
     body
 }
 
-const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:DeviceDefenderFindings";
+pub(super) const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:DeviceDefenderFindings";
 
 /// Runs an audit of these checks (all that are enabled, if empty) to its end; its id.
-async fn audit(service: &IotService, checks: &[&str]) -> String {
+pub(super) async fn audit(service: &IotService, checks: &[&str]) -> String {
     let all: Vec<&str> = CHECKS.iter().map(|check| check.name).filter(|name| *name != AGE_CHECK).collect();
     let checks = if checks.is_empty() { &all } else { checks };
     let reply = ok(service, "POST", "/audit/tasks", json!({ "targetCheckNames": checks })).await;
@@ -181,141 +186,6 @@ async fn a_finished_audit_publishes_its_summary_if_the_account_wants_it() {
     ok(&service, "PATCH", "/audit/configuration", quiet).await;
     audit(&service, &["LOGGING_DISABLED_CHECK"]).await;
     assert_eq!(recorder.taken(), []);
-}
-
-async fn action(service: &IotService, name: &str, params: Value) {
-    let body = json!({ "roleArn": "arn:aws:iam::123456789012:role/Mitigation", "actionParams": params });
-    ok(service, "POST", &format!("/mitigationactions/actions/{name}"), body).await;
-}
-
-fn mapping(action: &str) -> Value {
-    let wanted = CHECKS.iter().filter(|check| check.name != AGE_CHECK);
-    wanted.map(|check| (check.name.to_owned(), json!([action]))).collect::<serde_json::Map<_, _>>().into()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_mitigation_task_publishes_every_finding_of_an_audit_once_in_the_native_form() {
-    let (service, recorder) = service(Quotas::off());
-    service.with_fleet(|fleet| seed::defective_fleet(fleet, 100, 2));
-    let task_id = audit(&service, &[]).await;
-    action(&service, "Publish", json!({ "publishFindingToSnsParams": { "topicArn": TOPIC } })).await;
-    let body = json!({
-        "target": { "auditTaskId": task_id },
-        "auditCheckToActionsMapping": mapping("Publish"),
-        "clientRequestToken": "t1",
-    });
-    ok(&service, "POST", "/audit/mitigationactions/tasks/publish-1", body.clone()).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let findings = service.with_fleet(|fleet| fleet.audit(&task_id).unwrap().findings.clone());
-    let published = recorder.taken();
-    assert_eq!(published.len(), findings.len());
-    let message: Value = serde_json::from_str(&published[0].1).unwrap();
-    let members = [
-        "findingId",
-        "findingTime",
-        "severity",
-        "taskStartTime",
-        "nonCompliantResource",
-        "taskId",
-        "checkName",
-        "reasonForNonComplianceCode",
-        "reasonForNonCompliance",
-    ];
-    assert!(message.as_object().unwrap().keys().eq(members), "{message}");
-    assert!(message["findingTime"].as_i64().unwrap() > 1_791_000_000_000, "integer milliseconds");
-
-    // The same request again is the same task, not a second round.
-    ok(&service, "POST", "/audit/mitigationactions/tasks/publish-1", body.clone()).await;
-    let mut other = body;
-    other["clientRequestToken"] = json!("t2");
-    let (status, code, _) = call(&service, "POST", "/audit/mitigationactions/tasks/publish-1", other).await;
-    assert_eq!((status, code.as_str()), (400, "TaskAlreadyExistsException"));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(recorder.taken(), []);
-    let task = ok(&service, "GET", "/audit/mitigationactions/tasks/publish-1", Value::Null).await;
-    assert_eq!(task["taskStatus"], "COMPLETED");
-}
-
-#[tokio::test(start_paused = true)]
-async fn device_defenders_own_actions_leave_only_what_has_no_action_and_full_policies() {
-    let (service, _) = service(Quotas::off());
-    service.with_fleet(|fleet| seed::defective_fleet(fleet, 60, 3));
-    action(&service, "Dev", json!({ "updateDeviceCertificateParams": { "action": "DEACTIVATE" } })).await;
-    action(&service, "Ca", json!({ "updateCACertificateParams": { "action": "DEACTIVATE" } })).await;
-    action(&service, "Pol", json!({ "replaceDefaultPolicyVersionParams": { "templateName": "BLANK_POLICY" } })).await;
-    let logging = json!({ "roleArnForLogging": "arn:aws:iam::123456789012:role/Log", "logLevel": "ERROR" });
-    action(&service, "Log", json!({ "enableIoTLoggingParams": logging })).await;
-    action(&service, "Group", json!({ "addThingsToThingGroupParams": { "thingGroupNames": ["Quarantine"] } })).await;
-    let task_id = audit(&service, &[]).await;
-    let mut mapping = serde_json::Map::new();
-    for check in &CHECKS {
-        let names: &[&str] = match check.actions.first() {
-            Some(&"UPDATE_DEVICE_CERTIFICATE") => &["Group", "Dev"],
-            Some(&"UPDATE_CA_CERTIFICATE") => &["Ca"],
-            Some(&"REPLACE_DEFAULT_POLICY_VERSION") => &["Pol"],
-            Some(&"ENABLE_IOT_LOGGING") => &["Log"],
-            _ => continue,
-        };
-        mapping.insert(check.name.to_owned(), json!(names));
-    }
-    let body = json!({
-        "target": { "auditTaskId": task_id }, "auditCheckToActionsMapping": mapping, "clientRequestToken": "t",
-    });
-    ok(&service, "POST", "/audit/mitigationactions/tasks/all", body).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let task = ok(&service, "GET", "/audit/mitigationactions/tasks/all", Value::Null).await;
-    // Policies that have five versions already cannot get another: the native action prunes nothing.
-    assert_eq!(task["taskStatus"], "FAILED");
-    assert_eq!(task["taskStatistics"]["IOT_POLICY_OVERLY_PERMISSIVE_CHECK"]["failedFindingsCount"], 6);
-
-    let second = audit(&service, &[]).await;
-    let left = ok(&service, "GET", "/_sandbox/state", Value::Null).await["audits"][0].clone();
-    assert_eq!(left["taskId"], json!(second));
-    let expected = json!({
-        "AUTHENTICATED_COGNITO_ROLE_OVERLY_PERMISSIVE_CHECK": 2,
-        "CONFLICTING_CLIENT_IDS_CHECK": 5,
-        "IOT_POLICY_OVERLY_PERMISSIVE_CHECK": 6,
-        "IOT_ROLE_ALIAS_ALLOWS_ACCESS_TO_UNUSED_SERVICES_CHECK": 2,
-        "IOT_ROLE_ALIAS_OVERLY_PERMISSIVE_CHECK": 3,
-        "UNAUTHENTICATED_COGNITO_ROLE_OVERLY_PERMISSIVE_CHECK": 2,
-    });
-    assert_eq!(left["findings"], expected);
-    let quarantined = service.with_fleet(|fleet| fleet.thing_groups["Quarantine"].things.len());
-    let inactive = service.with_fleet(|fleet| {
-        fleet.certificates.values().filter(|one| one.status == CertificateStatus::Inactive).count()
-    });
-    assert_eq!(quarantined, inactive);
-}
-
-#[tokio::test(start_paused = true)]
-async fn when_an_action_fails_the_rest_is_skipped_for_that_finding_and_the_executions_say_why() {
-    let (service, recorder) = service(Quotas::off());
-    service.with_fleet(seed::workshop);
-    action(&service, "Lost", json!({ "publishFindingToSnsParams": { "topicArn": "arn:aws:sns:us-east-1:1:missing" } }))
-        .await;
-    action(&service, "Publish", json!({ "publishFindingToSnsParams": { "topicArn": TOPIC } })).await;
-    let id = "11111111-1111-4111-8111-111111111111";
-    let mut body = json!({
-        "target": { "findingIds": [id] },
-        "auditCheckToActionsMapping": { "IOT_POLICY_OVERLY_PERMISSIVE_CHECK": ["Lost", "Publish"] },
-        "clientRequestToken": "t",
-    });
-    ok(&service, "POST", "/audit/mitigationactions/tasks/a", body.clone()).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let uri = format!("/audit/mitigationactions/executions?taskId=a&findingId={id}");
-    let executions = ok(&service, "GET", &uri, Value::Null).await["actionsExecutions"].clone();
-    assert_eq!((&executions[0]["status"], &executions[1]["status"]), (&json!("FAILED"), &json!("SKIPPED")));
-    assert!(executions[0]["message"].as_str().unwrap().contains("does not exist"));
-    assert_eq!(recorder.taken(), []);
-
-    body["target"]["findingIds"] = json!(vec![id; 26]);
-    let (status, _, _) = call(&service, "POST", "/audit/mitigationactions/tasks/b", body.clone()).await;
-    assert_eq!(status, 400, "26 findings");
-    action(&service, "Dev", json!({ "updateDeviceCertificateParams": { "action": "DEACTIVATE" } })).await;
-    body["target"]["findingIds"] = json!([id]);
-    body["auditCheckToActionsMapping"]["IOT_POLICY_OVERLY_PERMISSIVE_CHECK"] = json!(["Dev"]);
-    let (_, code, reply) = call(&service, "POST", "/audit/mitigationactions/tasks/b", body).await;
-    assert_eq!(code, "InvalidRequestException", "a certificate action on a policy: {reply}");
 }
 
 #[tokio::test(start_paused = true)]
