@@ -13,7 +13,7 @@ pub(super) struct Receipt {
     /// The library's handle.
     pub(super) inner: String,
     /// When the message was received, in milliseconds since 1970.
-    pub(super) received_at_ms: u64,
+    pub(super) received_at_ms: i64,
 }
 
 /// The handle that a client sees.
@@ -34,7 +34,7 @@ pub(super) fn open(queue: &str, handle: &str) -> Option<Receipt> {
     let (message, nanos, nonce) = (parts.next()?, parts.next()?, parts.next()?);
     Uuid::parse_str(message).ok()?;
     Uuid::parse_str(nonce).ok()?;
-    let received_at_ms = u64::try_from(nanos.parse::<u128>().ok()? / 1_000_000).ok()?;
+    let received_at_ms = i64::try_from(nanos.parse::<u128>().ok()? / 1_000_000).ok()?;
     Some(Receipt { inner: inner.to_owned(), received_at_ms })
 }
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use rustack_sqs_core::handler::RustackSqsHandler;
-use rustack_sqs_core::message::now_epoch_millis;
 use rustack_sqs_core::provider::RustackSqs;
 use rustack_sqs_core::queue::extract_queue_name;
 use rustack_sqs_http::dispatch::SqsHandler;
@@ -16,8 +15,11 @@ use rustack_sqs_model::input::{
     GetQueueUrlInput, ReceiveMessageInput, SendMessageBatchInput,
 };
 use rustack_sqs_model::operations::SqsOperation;
+use rustack_sqs_model::types::RedrivePolicy;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use crate::clock::Clock;
 
 use super::receipt::{Receipt, open, seal};
 use super::reply::{Reply, json_reply, sqs_error};
@@ -35,17 +37,19 @@ const LIBRARY_MESSAGE_BYTES: i64 = 256 * 1024;
 pub(super) struct SqsService {
     queues: Arc<RustackSqs>,
     handler: RustackSqsHandler,
+    /// The clock of the library's receipt handles.
+    clock: Clock,
 }
 
 impl SqsService {
     pub(super) fn new(queues: Arc<RustackSqs>) -> Self {
-        Self { handler: RustackSqsHandler::new(Arc::clone(&queues)), queues }
+        Self { handler: RustackSqsHandler::new(Arc::clone(&queues)), queues, clock: Clock::system() }
     }
 
     /// Answers the operation named `operation`.
     pub(super) async fn handle(&self, operation: &str, body: Bytes) -> Reply {
         let answered = match operation {
-            "CreateQueue" | "SetQueueAttributes" => match with_normal_attributes(&body) {
+            "CreateQueue" | "SetQueueAttributes" => match self.with_normal_attributes(&body).await {
                 Ok(body) => self.pass_on(operation, body).await,
                 Err(refusal) => Err(refusal),
             },
@@ -73,6 +77,32 @@ impl SqsService {
         let (parts, body) = self.handler.handle_operation(operation, body).await?.into_parts();
         let body = body.collect().await.map_err(|error| SqsError::internal_error(error.to_string()))?;
         Ok(http::Response::from_parts(parts, body.to_bytes()))
+    }
+
+    /// Attributes as the library takes them: a redrive policy in its own words, and a size within its own ceiling (a larger one
+    /// is accepted and kept at that).
+    async fn with_normal_attributes(&self, body: &Bytes) -> Result<Bytes, SqsError> {
+        let mut request: Value = read(body)?;
+        // An empty policy takes the policy away.
+        if let Some(policy) = request.pointer_mut("/Attributes/RedrivePolicy")
+            && let Some(written) = policy.as_str().filter(|written| !written.is_empty())
+        {
+            let normal = normal_policy(written)?;
+            let target = self.queues.queue_url_for_arn(&normal.dead_letter_target_arn).unwrap_or_default();
+            if self.existing_queue(&target).await.is_err() {
+                return Err(SqsError::invalid_parameter_value(format!(
+                    "Value {written} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist."
+                )));
+            }
+            *policy = Value::String(json!(normal).to_string());
+        }
+        if let Some(size) = request.pointer_mut("/Attributes/MaximumMessageSize")
+            && let Some(bytes) = size.as_str().and_then(|bytes| bytes.parse::<i64>().ok())
+            && (LIBRARY_MESSAGE_BYTES..=1 << 20).contains(&bytes)
+        {
+            *size = Value::String(LIBRARY_MESSAGE_BYTES.to_string());
+        }
+        Ok(Bytes::from(request.to_string()))
     }
 
     async fn receive(&self, body: &Bytes) -> Result<Reply, SqsError> {
@@ -136,7 +166,7 @@ impl SqsService {
     async fn change_one(&self, url: &str, queue: &str, handle: &str, seconds: i32) -> Result<(), SqsError> {
         let receipt = open(queue, handle).ok_or_else(SqsError::receipt_handle_is_invalid)?;
         in_range("VisibilityTimeout", Some(seconds), 0, 43_200)?;
-        within_twelve_hours(&receipt, seconds)?;
+        within_twelve_hours(&receipt, seconds, self.clock.now_ms())?;
         let input = ChangeMessageVisibilityInput {
             queue_url: url.to_owned(),
             receipt_handle: receipt.inner,
@@ -190,30 +220,25 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, SqsError> {
     })
 }
 
-/// AWS takes `maxReceiveCount` as a number or as a string of digits, and `MaximumMessageSize` up to 1 MiB; the library takes
-/// numbers, and up to 256 KiB. A larger ceiling is accepted and kept at the library's.
-fn with_normal_attributes(body: &Bytes) -> Result<Bytes, SqsError> {
-    let mut request: Value = read(body)?;
-    if let Some(policy) = request.pointer_mut("/Attributes/RedrivePolicy")
-        && let Some(normal) = policy.as_str().and_then(with_numeric_receive_count)
+/// The policy as the library writes it, so that creating a queue twice with the same policy finds it unchanged. AWS takes
+/// `maxReceiveCount` as a number or as a string of digits, 1 to 1000.
+fn normal_policy(policy: &str) -> Result<RedrivePolicy, SqsError> {
+    let invalid = |reason: String| {
+        SqsError::invalid_parameter_value(format!(
+            "Value {policy} for parameter RedrivePolicy is invalid. Reason: {reason}"
+        ))
+    };
+    let mut written: Value = serde_json::from_str(policy).map_err(|error| invalid(error.to_string()))?;
+    if let Some(count) = written.get_mut("maxReceiveCount")
+        && let Some(digits) = count.as_str()
     {
-        *policy = Value::String(normal);
+        *count = json!(digits.parse::<i32>().map_err(|_| invalid("maxReceiveCount is not a number.".to_owned()))?);
     }
-    if let Some(size) = request.pointer_mut("/Attributes/MaximumMessageSize")
-        && let Some(bytes) = size.as_str().and_then(|bytes| bytes.parse::<i64>().ok())
-        && (LIBRARY_MESSAGE_BYTES..=1 << 20).contains(&bytes)
-    {
-        *size = Value::String(LIBRARY_MESSAGE_BYTES.to_string());
+    let normal: RedrivePolicy = serde_json::from_value(written).map_err(|error| invalid(error.to_string()))?;
+    if !(1..=1000).contains(&normal.max_receive_count) {
+        return Err(invalid("maxReceiveCount must be between 1 and 1000.".to_owned()));
     }
-    Ok(Bytes::from(request.to_string()))
-}
-
-/// The policy with its count as a number; none when there is nothing to change.
-fn with_numeric_receive_count(policy: &str) -> Option<String> {
-    let mut policy: Value = serde_json::from_str(policy).ok()?;
-    let count = policy.get_mut("maxReceiveCount")?;
-    *count = json!(count.as_str()?.parse::<i32>().ok()?);
-    Some(policy.to_string())
+    Ok(normal)
 }
 
 fn check_delay(body: &Bytes) -> Result<(), SqsError> {
@@ -273,9 +298,9 @@ fn in_range(parameter: &str, value: Option<i32>, low: i32, high: i32) -> Result<
     }
 }
 
-fn within_twelve_hours(receipt: &Receipt, seconds: i32) -> Result<(), SqsError> {
-    let held = now_epoch_millis().saturating_sub(receipt.received_at_ms) / 1000;
-    if i64::try_from(held).unwrap_or(i64::MAX).saturating_add(i64::from(seconds)) <= LONGEST_INVISIBILITY {
+fn within_twelve_hours(receipt: &Receipt, seconds: i32, now_ms: i64) -> Result<(), SqsError> {
+    let held = now_ms.saturating_sub(receipt.received_at_ms) / 1000;
+    if held.saturating_add(i64::from(seconds)) <= LONGEST_INVISIBILITY {
         return Ok(());
     }
     Err(SqsError::invalid_parameter_value(format!(
@@ -296,4 +321,17 @@ fn error_reply(error: &SqsError) -> Reply {
         _ => (code.rsplit('.').next().unwrap_or(code), code),
     };
     sqs_error(error.code.status_code(), shape, query_code, &error.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_stays_invisible_for_twelve_hours_from_its_receive_and_no_longer() {
+        let receipt = Receipt { inner: String::new(), received_at_ms: 0 };
+        let eleven_hours = 11 * 60 * 60 * 1000;
+        assert!(within_twelve_hours(&receipt, 60 * 60, eleven_hours).is_ok());
+        assert!(within_twelve_hours(&receipt, 60 * 60 + 1, eleven_hours).is_err());
+    }
 }

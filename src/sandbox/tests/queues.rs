@@ -41,7 +41,9 @@ async fn max_receive_count_is_taken_as_a_number_and_as_a_string() {
         let policy =
             json!({ "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dlq", "maxReceiveCount": count });
         let create = world.sqs.create_queue().queue_name(name).attributes(Name::RedrivePolicy, policy.to_string());
-        let url = create.send().await.unwrap().queue_url.unwrap();
+        let url = create.clone().send().await.unwrap().queue_url.unwrap();
+        let again = create.send().await.unwrap().queue_url.unwrap();
+        assert_eq!(again, url, "creating it again changes nothing");
         let set = world.sqs.set_queue_attributes().queue_url(&url).attributes(Name::RedrivePolicy, policy.to_string());
         set.send().await.unwrap();
         let got =
@@ -49,6 +51,9 @@ async fn max_receive_count_is_taken_as_a_number_and_as_a_string() {
         let kept: Value = serde_json::from_str(&got.attributes.unwrap()[&Name::RedrivePolicy]).unwrap();
         assert_eq!(kept["maxReceiveCount"].as_i64(), Some(3));
     }
+    let absent = json!({ "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:nowhere", "maxReceiveCount": 3 });
+    let create = world.sqs.create_queue().queue_name("d").attributes(Name::RedrivePolicy, absent.to_string());
+    assert_eq!(code!(create.send().await), "InvalidParameterValue");
     let broken =
         world.sqs.create_queue().queue_name("c").attributes(Name::RedrivePolicy, "{\"maxReceiveCount\":\"many\"}");
     assert_eq!(code!(broken.send().await), "InvalidParameterValue");
