@@ -408,3 +408,6 @@ fn check_content(message: &Outgoing) -> Result<(), CallError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

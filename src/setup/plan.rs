@@ -17,6 +17,18 @@ pub struct SetupPlan {
     pub topic: Option<String>,
 }
 
+impl Default for SetupPlan {
+    /// The names that `fleetwarden setup` takes when it is told none, with a topic of the queue's name.
+    fn default() -> Self {
+        Self {
+            queue: "fleetwarden-findings".to_owned(),
+            dead_letter_queue: "fleetwarden-dead-letters".to_owned(),
+            table: "fleetwarden".to_owned(),
+            topic: Some("fleetwarden-findings".to_owned()),
+        }
+    }
+}
+
 /// What there is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupReport {
