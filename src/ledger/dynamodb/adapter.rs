@@ -59,6 +59,7 @@ impl Ledger for DynamoLedger {
         now: i64,
         lease: Duration,
     ) -> Result<Vec<Result<(), WriteError>>, CallError> {
+        batch::check(claims.iter().map(|claim| claim.key.as_str()))?;
         let statements = claims.iter().map(|claim| {
             let changes = vec![
                 (item::LEASE_UNTIL, Some(n(after(now, lease)))),
@@ -92,6 +93,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn finish(&self, finishes: &[Finish], now: i64) -> Result<Vec<Result<(), WriteError>>, CallError> {
+        batch::check(finishes.iter().map(|finish| finish.claim.key.as_str()))?;
         let statements = finishes.iter().map(|finish| {
             let steps = item::steps_text("BatchExecuteStatement", &finish.steps)?;
             let changes = vec![
