@@ -113,6 +113,13 @@ impl MemoryIot {
         }
     }
 
+    /// Somebody's `SetDefaultPolicyVersion`; without effect where there is no such version.
+    pub fn set_default_version(&self, name: &str, version: &str) {
+        let mut state = self.state();
+        let Some(policy) = state.account.policies.get_mut(name) else { return };
+        policy.default = version.parse().ok().filter(|id| policy.versions.contains_key(id)).unwrap_or(policy.default);
+    }
+
     /// A static thing group.
     pub fn put_group(&self, name: &str) {
         self.state().account.groups.insert(name.to_owned());
