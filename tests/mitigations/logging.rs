@@ -106,3 +106,10 @@ async fn read_back_asks_for_the_options_again() {
     let bench = Bench { read_back: true, ..Bench::new() };
     assert_eq!(only(&bench.run(&logging_finding(), &action()).await).detail, "read back: WARN");
 }
+
+#[tokio::test]
+async fn a_resource_that_is_no_account_is_refused() {
+    let bench = Bench::new();
+    assert_eq!(refusal(&bench.run(&device_finding(), &action()).await), "action_does_not_fit");
+    assert!(bench.iot.history().is_empty());
+}
