@@ -132,6 +132,18 @@ async fn a_second_claim_after_a_crash_behind_the_write_knows_the_version_as_ours
 }
 
 #[tokio::test]
+async fn the_document_of_a_removed_version_stays_on_record_when_the_default_then_moves_on() {
+    let bench = bench(5);
+    let came = bench.meeting((CREATE, Fate::Fail(Class::Transient)), &policy_finding("5"), &action()).await;
+    assert_eq!(bench.effects("DeletePolicyVersion"), 1);
+    bench.iot.put_policy("Wide", &[r#"{"Id":"by hand"}"#]);
+    let came = bench.restarted().continued(&policy_finding("5"), &action(), came.0).await;
+    assert_eq!(outcome(&came), StepOutcome::Stale);
+    let prior = only(&came).prior.as_ref().expect("what was removed can be told");
+    assert_eq!(prior["deleted"][0]["document"], r#"{"Id":"1"}"#);
+}
+
+#[tokio::test]
 async fn a_removal_that_took_effect_without_a_reply_is_not_made_of_a_second_version() {
     let bench = bench(5);
     let came = bench.meeting(("iot.delete_policy_version", Fate::ReplyLost), &policy_finding("5"), &action()).await;
