@@ -1,9 +1,9 @@
 //! `PUBLISH_FINDING_TO_SNS`
 
 use crate::bench::*;
-use fleetwarden::aws::{Class, Fate};
+use fleetwarden::aws::{CallError, Class, Fate};
 use fleetwarden::finding::Finding;
-use fleetwarden::ledger::StepOutcome;
+use fleetwarden::ledger::{StepOutcome, WriteError};
 use fleetwarden::mitigation::ActionError;
 use fleetwarden::policy::Action;
 use std::sync::atomic::Ordering;
@@ -76,6 +76,17 @@ async fn what_was_certainly_not_sent_may_be_sent_by_the_next_attempt() {
         assert!(is_mitigated(&bench.restarted().continued(&device_finding(), &action(), came.0).await));
         assert_eq!(bench.effects("Publish"), 1);
     }
+}
+
+#[tokio::test]
+async fn an_intent_that_could_not_be_written_down_does_not_stop_the_next_attempt() {
+    let bench = bench();
+    let error = CallError::new(Class::Unknown, "UpdateItem", "lost");
+    *bench.notebook.failure.lock().unwrap() = Some(WriteError::Call(error));
+    let came = bench.run(&device_finding(), &action()).await;
+    assert_eq!((class(&came), bench.calls("Publish")), (Class::Unknown, 0));
+    let came = bench.restarted().continued(&device_finding(), &action(), came.0).await;
+    assert!(is_mitigated(&came), "nothing was sent, so sending is safe: {came:?}");
 }
 
 #[tokio::test]
