@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod output;
+pub mod policy;
 
 pub use error::CliError;
 pub use output::OutputFormat;

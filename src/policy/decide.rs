@@ -1,6 +1,7 @@
 //! What the policy says about a finding.
 
-use super::Policy;
+use super::matching::{MatchKey, has_things};
+use super::{Mode, Policy, Rule};
 use crate::finding::{ActionType, Finding};
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,69 @@ impl LogLevel {
 
 /// Says what is to be done: the first rule that matches takes the finding.
 pub fn decide(policy: &Policy, finding: &Finding, facts: &Facts) -> Decision {
-    let _ = (policy, finding, facts);
-    Decision { rule: None, verdict: Verdict::Observe { would: Vec::new() } }
+    if finding.suppressed {
+        return Decision { rule: None, verdict: Verdict::Suppressed };
+    }
+    let Some(rule) = policy.rules.iter().find(|rule| rule.takes(finding, facts)) else {
+        return Decision { rule: None, verdict: Verdict::Observe { would: Vec::new() } };
+    };
+    let actions = rule.actions.clone();
+    let enforced = policy.mode == Mode::Enforce && !rule.observe && !actions.is_empty();
+    let verdict = if enforced { Verdict::Act(actions) } else { Verdict::Observe { would: actions } };
+    Decision { rule: Some(rule.name.clone()), verdict }
+}
+
+impl Rule {
+    fn takes(&self, finding: &Finding, facts: &Facts) -> bool {
+        MatchKey::ALL.into_iter().all(|key| self.matcher.fits(key, finding, facts))
+    }
+}
+
+impl Policy {
+    /// Whether the decision depends on the groups of the finding's things: a rule that would be reached asks for them.
+    pub fn needs_thing_groups(&self, finding: &Finding) -> bool {
+        let unknown = Facts::default();
+        let otherwise_fits =
+            |rule: &&Rule| MatchKey::KNOWN.into_iter().all(|key| rule.matcher.fits(key, finding, &unknown));
+        if finding.suppressed || !has_things(finding) {
+            return false;
+        }
+        // The first such rule is reached in any case; one without a group ends the search.
+        self.rules.iter().find(otherwise_fits).is_some_and(|rule| !rule.matcher.thing_group.is_empty())
+    }
+
+    /// What each rule says about a finding, in order: which takes it, and why the others do not.
+    pub fn explain(&self, finding: &Finding, facts: &Facts) -> Vec<RuleVerdict> {
+        let mut taker: Option<&str> = None;
+        let mut verdicts = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            let failed = MatchKey::ALL.into_iter().filter(|key| !rule.matcher.fits(*key, finding, facts));
+            let mut why_not: Vec<_> = failed.map(|key| rule.matcher.why_not(key, finding, facts)).collect();
+            let matched = why_not.is_empty();
+            if finding.suppressed {
+                why_not.push("Device Defender suppresses the finding; it is never mitigated".to_owned());
+            } else if let Some(taker) = taker {
+                why_not.push(format!("rule `{taker}` before it takes the finding"));
+            }
+            let takes = why_not.is_empty();
+            if takes {
+                taker = Some(&rule.name);
+            }
+            verdicts.push(RuleVerdict { rule: rule.name.clone(), takes, matched, why_not });
+        }
+        verdicts
+    }
+}
+
+/// What one rule says about a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleVerdict {
+    /// Its name.
+    pub rule: String,
+    /// It is the first that matches.
+    pub takes: bool,
+    /// Every key of its `match` fits.
+    pub matched: bool,
+    /// A sentence for each key that does not fit, and whether an earlier rule was first.
+    pub why_not: Vec<String>,
 }

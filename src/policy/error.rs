@@ -1,5 +1,6 @@
 //! Why a policy file is refused.
 
+use serde::Serialize;
 use std::fmt;
 
 /// All that is wrong with a policy file.
@@ -12,7 +13,7 @@ pub struct PolicyErrors {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyError {
     /// From 1.
     pub line: u64,

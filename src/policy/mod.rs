@@ -1,9 +1,22 @@
 //! The policy file, its schema, and what it decides. Pure.
+//!
+//! [`Policy::load`] reads a file and tells everything that is wrong with it at once, each by line and column;
+//! [`decide()`] says what is to be done about a finding; [`schema()`] describes the file to other tools.
 
+mod action;
 mod decide;
 mod error;
+mod file;
+mod fit;
+mod load;
+mod matching;
 mod model;
+mod nearest;
+mod reader;
+mod schema;
+mod yaml;
 
-pub use decide::{Action, BLANK_POLICY, Decision, Facts, LogLevel, Verdict, decide};
+pub use decide::{Action, BLANK_POLICY, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
 pub use error::{PolicyError, PolicyErrors};
 pub use model::{Matcher, Mode, Policy, RetryPolicy, Rule};
+pub use schema::schema;

@@ -1,0 +1,317 @@
+//! `fleetwarden policy`: checks a policy file, prints its schema and the default, and explains a decision.
+
+use super::{CliError, OutputFormat};
+use crate::finding::{Arrival, Content, Finding, Origin, decode};
+use crate::policy::{Action, Decision, Facts, Policy, RuleVerdict, Verdict, decide, schema};
+use clap::{Args, Subcommand};
+use comfy_table::{ContentArrangement, Table};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Check a policy file, print its schema or the default, explain what it decides.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fleetwarden policy default > policy.yaml      start from the annotated default
+  fleetwarden policy validate policy.yaml       tell everything that is wrong with it
+  fleetwarden policy explain policy.yaml --finding finding.json")]
+pub struct PolicyArgs {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Check a policy file; everything that is wrong is told at once, by line and column (exit 2).
+    #[command(after_help = "\
+Examples:
+  fleetwarden policy validate policy.yaml
+  fleetwarden policy validate - < policy.yaml
+  fleetwarden --output json policy validate policy.yaml")]
+    Validate {
+        /// The policy file, or - for standard input.
+        file: String,
+    },
+    /// Print the JSON Schema of a policy file, for editors.
+    #[command(after_help = "\
+Examples:
+  fleetwarden policy schema > policy.schema.json
+  then begin policy.yaml with: # yaml-language-server: $schema=policy.schema.json")]
+    Schema,
+    /// Print the default policy, annotated line by line.
+    #[command(after_help = "\
+Examples:
+  fleetwarden policy default > policy.yaml")]
+    Default,
+    /// Tell which rule takes a finding, and why the others do not.
+    #[command(after_help = "\
+Examples:
+  fleetwarden policy explain policy.yaml --finding finding.json
+  fleetwarden policy explain policy.yaml --finding finding.json --thing-group prod-eu
+  fleetwarden --output json policy explain policy.yaml --finding - < finding.json")]
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// The policy file.
+    file: String,
+    /// A finding in any form that may stand in the queue (raw, SNS envelope, Lambda records), or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    finding: String,
+    /// A group that a thing of the certificate is in; may be repeated. Without it, rules that ask for one do not match.
+    #[arg(long = "thing-group", value_name = "GROUP")]
+    thing_groups: Vec<String>,
+    /// The audited account, where the message does not tell it. No rule depends on it.
+    #[arg(long, value_name = "12 DIGITS", env = "FLEETWARDEN_ACCOUNT")]
+    account: Option<String>,
+    /// The audited region, where the message does not tell it. No rule depends on it.
+    #[arg(long, value_name = "REGION", env = "FLEETWARDEN_REGION")]
+    region: Option<String>,
+}
+
+/// Runs the command and prints to standard output.
+pub fn run(args: &PolicyArgs, output: OutputFormat) -> Result<(), CliError> {
+    write_to(args, output, &mut io::stdout().lock())
+}
+
+fn write_to(args: &PolicyArgs, output: OutputFormat, out: &mut dyn Write) -> Result<(), CliError> {
+    match &args.command {
+        PolicyCommand::Validate { file } => validate(file, output, out),
+        PolicyCommand::Schema => print(out, &pretty(&schema())),
+        PolicyCommand::Default => print(out, Policy::default_text().trim_end()),
+        PolicyCommand::Explain(args) => explain(args, output, out),
+    }
+}
+
+fn validate(file: &str, output: OutputFormat, out: &mut dyn Write) -> Result<(), CliError> {
+    let policy = match Policy::load(&read(file)?, name(file)) {
+        Ok(policy) => policy,
+        Err(errors) => {
+            if output == OutputFormat::Json {
+                print(out, &pretty(&json!({ "valid": false, "errors": errors.errors })))?;
+            }
+            return Err(CliError::Usage(errors.to_string()));
+        }
+    };
+    let rules: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
+    if output == OutputFormat::Json {
+        let summary = json!({ "valid": true, "mode": policy.mode, "rules": rules, "actions": policy.actions() });
+        return print(out, &pretty(&summary));
+    }
+    let actions: Vec<_> = policy.actions().into_iter().map(|action| action.as_str()).collect();
+    let actions = if actions.is_empty() { "none".to_owned() } else { actions.join(", ") };
+    let mode = pretty(&json!(policy.mode));
+    let mode = mode.trim_matches('"');
+    print(out, &format!("{} is valid. Mode: {mode}. Rules: {}. Actions: {actions}.", name(file), rules.len()))
+}
+
+fn explain(args: &ExplainArgs, output: OutputFormat, out: &mut dyn Write) -> Result<(), CliError> {
+    if args.file == "-" && args.finding == "-" {
+        let message = "policy and finding cannot both come from standard input; give one of them as a file";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    let policy =
+        Policy::load(&read(&args.file)?, name(&args.file)).map_err(|errors| CliError::Usage(errors.to_string()))?;
+    let body = read(&args.finding)?;
+    let origin = Origin {
+        account: Some(args.account.clone().unwrap_or_else(|| own_account(&body))),
+        region: Some(args.region.clone().unwrap_or_else(|| "us-east-1".to_owned())),
+    };
+    let thing_groups = (!args.thing_groups.is_empty()).then(|| args.thing_groups.clone());
+    let facts = Facts { thing_groups };
+    let mut refused = Vec::new();
+    let mut explained = Vec::new();
+    for Arrival { content, .. } in decode(&body, &origin) {
+        match content {
+            Ok(Content::Finding(finding)) => explained.push(Explained::new(&policy, &finding, &facts)),
+            Ok(Content::Summary(summary)) => refused.push(format!(
+                "the message is the summary of audit {}, which is expanded into findings; give one of those",
+                summary.task_id
+            )),
+            Err(rejected) => refused.push(rejected.to_string()),
+        }
+    }
+    if output == OutputFormat::Json {
+        let findings: Vec<_> = explained.iter().map(Explained::json).collect();
+        print(out, &pretty(&json!({ "findings": findings, "refused": refused })))?;
+    } else {
+        for explained in &explained {
+            print(out, &explained.text())?;
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(CliError::Failed(refused.join("\n"))) }
+}
+
+/// A raw finding about account settings names the account; for any other, no rule depends on it.
+fn own_account(body: &str) -> String {
+    let finding: Value = serde_json::from_str(body).unwrap_or_default();
+    let account = finding.pointer("/nonCompliantResource/resourceIdentifier/account");
+    account.and_then(Value::as_str).unwrap_or("000000000000").to_owned()
+}
+
+struct Explained<'a> {
+    finding: Finding,
+    decision: Decision,
+    rules: Vec<RuleVerdict>,
+    needs_thing_groups: bool,
+    facts: &'a Facts,
+}
+
+impl<'a> Explained<'a> {
+    fn new(policy: &Policy, finding: &Finding, facts: &'a Facts) -> Self {
+        Self {
+            finding: finding.clone(),
+            decision: decide(policy, finding, facts),
+            rules: policy.explain(finding, facts),
+            needs_thing_groups: policy.needs_thing_groups(finding),
+            facts,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "finding_id": self.finding.finding_id,
+            "check": self.finding.check,
+            "resource": self.finding.resource_id(),
+            "decision": self.decision,
+            "rules": self.rules,
+            "needs_thing_groups": self.needs_thing_groups,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Finding { finding_id, check, reason_code, severity, .. } = &self.finding;
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(["rule", "takes it", "why not"]);
+        for rule in &self.rules {
+            table.add_row([rule.rule.as_str(), if rule.takes { "yes" } else { "no" }, &rule.why_not.join("\n")]);
+        }
+        let hint = if self.needs_thing_groups && self.facts.thing_groups.is_none() {
+            "\nA rule asks for the groups of the certificate's things: give them with --thing-group."
+        } else {
+            ""
+        };
+        format!(
+            "Finding {finding_id}: {check} ({reason_code}, {severity})\nResource: {}\n{table}\n{}{hint}",
+            self.finding.resource_id(),
+            outcome(&self.decision),
+        )
+    }
+}
+
+fn outcome(decision: &Decision) -> String {
+    let rule = decision.rule.as_deref().map_or_else(|| "No rule takes it".to_owned(), |rule| format!("Rule `{rule}`"));
+    let list =
+        |actions: &[Action]| actions.iter().map(|action| action.action_type().as_str()).collect::<Vec<_>>().join(", ");
+    match &decision.verdict {
+        Verdict::Act(actions) => format!("{rule}: does {}.", list(actions)),
+        Verdict::Observe { would } if would.is_empty() => format!("{rule}: recorded only."),
+        Verdict::Observe { would } => {
+            format!("{rule}: recorded only (observe mode); enforcing, it would do {}.", list(would))
+        }
+        Verdict::Suppressed => "Device Defender suppresses the finding: it is never mitigated.".to_owned(),
+    }
+}
+
+fn read(file: &str) -> Result<String, CliError> {
+    let text = if file == "-" { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(file) };
+    text.map_err(|error| {
+        CliError::Usage(format!("cannot read {file}: {error}; give the path of a file, or - for standard input"))
+    })
+}
+
+/// What a file is called in sentences.
+fn name(file: &str) -> &str {
+    if file == "-" { "standard input" } else { file }
+}
+
+/// Whoever reads the output may stop early (`| head`); that is no failure.
+fn print(out: &mut dyn Write, text: &str) -> Result<(), CliError> {
+    match writeln!(out, "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::Failed(format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: PolicyArgs,
+    }
+
+    fn policy(words: &[&str], output: OutputFormat) -> (Result<(), CliError>, String) {
+        let args = Cli::try_parse_from(["policy"].iter().chain(words)).unwrap().args;
+        let mut out = Vec::new();
+        let result = write_to(&args, output, &mut out);
+        (result, String::from_utf8(out).unwrap())
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn fixture(name: &str) -> String {
+        format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    #[test]
+    fn the_default_validates_and_a_refused_policy_is_wrong_usage() {
+        let (_, text) = policy(&["default"], OutputFormat::Table);
+        let good = file(&text);
+        let (result, out) = policy(&["validate", good.path().to_str().unwrap()], OutputFormat::Table);
+        assert_eq!(result, Ok(()));
+        assert!(out.contains("is valid. Mode: observe. Rules: 9. Actions: UPDATE_DEVICE_CERTIFICATE"), "{out}");
+
+        let bad = file("version: 1\nmode: on-ly\nrules: 7\n");
+        let (result, out) = policy(&["validate", bad.path().to_str().unwrap()], OutputFormat::Json);
+        let error = result.unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(":2:7: `mode` is `on-ly`") && error.to_string().contains(":3:8: `rules`"));
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&out["errors"][0]["line"], &out["errors"][1]["column"]), (&json!(2), &json!(8)));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_wrong_usage() {
+        let (result, _) = policy(&["validate", "no/such/file"], OutputFormat::Table);
+        assert!(matches!(result, Err(CliError::Usage(sentence)) if sentence.starts_with("cannot read no/such/file")));
+    }
+
+    #[test]
+    fn a_finding_is_explained_rule_by_rule() {
+        let rules = file(Policy::default_text());
+        let rules = rules.path().to_str().unwrap();
+        let explain = |name: &str, output| policy(&["explain", rules, "--finding", &fixture(name)], output);
+        let (result, out) = explain("finding_iot_policy", OutputFormat::Table);
+        assert_eq!(result, Ok(()));
+        assert!(out.contains("Rule `blank-overly-permissive-policies`: recorded only (observe mode)"), "{out}");
+        assert!(out.contains("rule `blank-overly-permissive-policies` before it takes the finding"), "{out}");
+        let (_, out) = explain("lambda_sqs_records_mixed_envelope_and_raw", OutputFormat::Json);
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out["findings"][1]["decision"]["rule"], "record-everything-else");
+        assert_eq!(explain("finding_logging_disabled", OutputFormat::Table).0, Ok(()));
+        let (result, _) = explain("detect_violation", OutputFormat::Table);
+        assert!(matches!(result, Err(CliError::Failed(sentence)) if sentence.starts_with("detect_violation: ")));
+    }
+
+    #[test]
+    fn the_schema_is_json() {
+        let (_, out) = policy(&["schema"], OutputFormat::Table);
+        assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), schema());
+    }
+}
