@@ -35,6 +35,7 @@ macro_rules! queue_contract {
             a_delete_by_a_stale_handle_is_accepted_and_the_newest_handle_deletes,
             an_invalid_handle_amid_deletes_harms_no_other,
             a_batch_of_ten_is_answered_in_order,
+            a_batch_of_more_than_one_mebibyte_is_taken,
             an_empty_batch_is_refused,
             a_batch_of_eleven_is_refused_and_has_no_effect,
             receiving_none_or_eleven_at_once_is_refused,
@@ -281,6 +282,19 @@ pub async fn a_batch_of_ten_is_answered_in_order<Q: Queue>(make: impl AsyncFn() 
     assert_eq!(arrived, sent);
     assert_eq!(queue.delete(&handles).await.unwrap(), vec![Ok(()); 10]);
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
+}
+
+pub async fn a_batch_of_more_than_one_mebibyte_is_taken<Q: Queue>(make: impl AsyncFn() -> Q) {
+    let queue = make().await;
+    let large = "x".repeat(600_000);
+    let mut ids = send(&queue, &[&large, "small", &large]).await;
+    let mut received = receive(&queue, 3, LONG).await;
+    assert!(
+        received.iter().all(|message| message.body.len() == if message.message_id == ids[1] { 5 } else { 600_000 })
+    );
+    received.sort_by(|a, b| a.message_id.cmp(&b.message_id));
+    ids.sort();
+    assert_eq!(received.into_iter().map(|message| message.message_id).collect::<Vec<_>>(), ids);
 }
 
 pub async fn an_empty_batch_is_refused<Q: Queue>(make: impl AsyncFn() -> Q) {
