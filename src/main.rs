@@ -8,10 +8,10 @@ use std::process::ExitCode;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = match tracing_subscriber::EnvFilter::try_new(&cli.log) {
+    let filter = match tracing_subscriber::EnvFilter::try_new(cli.log_filter()) {
         Ok(filter) => filter,
         Err(error) => {
-            eprintln!("error: --log {}: {error}; write a level such as info, or fleetwarden=debug", cli.log);
+            eprintln!("error: --log: {error}; write a level such as info, or a filter such as fleetwarden=debug");
             return ExitCode::from(2);
         }
     };

@@ -4,7 +4,7 @@
 
 use fleetwarden::finding::{
     Arrival, AuditSummary, Content, Finding, Origin, RejectReason, Replay, ResourceIdentifier, Severity, decode,
-    encode_message, encode_own,
+    encode_message, encode_own, encode_replay,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 const CERTIFICATE: &str = "03204de92e11fc8c528139be419065920eb83dbff1a4663bbea455aa6e9702bd";
 const ACCOUNT: &str = "123456789012";
+const TOPIC_ACCOUNT: &str = "us-east-1:123456789012:";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:DeviceDefenderFindings";
 
 /// What a fixture must become, entry by entry.
@@ -335,6 +336,13 @@ fn account_settings_of_another_account_are_refused() {
 }
 
 #[test]
+fn a_summary_of_another_account_than_the_topic_speaks_of_its_own() {
+    let body = fixture("sqs_body_sns_envelope_audit_notification").replace(TOPIC_ACCOUNT, "eu-west-1:999999999999:");
+    let summary = summary(&body);
+    assert_eq!((summary.account.as_str(), summary.region.as_str()), (ACCOUNT, "eu-west-1"));
+}
+
+#[test]
 fn an_empty_list_of_records_is_one_refused_entry() {
     assert_eq!(refusal(r#"{"Records":[]}"#).0, RejectReason::EmptyRecords);
     assert_eq!(refusal(r#"{"Records":{}}"#).0, RejectReason::UnknownMessage);
@@ -438,13 +446,21 @@ fn our_own_envelope_carries_the_finding_and_what_the_replay_asks_for() {
 }
 
 #[test]
-fn a_dead_letter_of_any_form_can_be_replayed_as_it_is() {
-    let replay = Replay { force: false, replay_of: Some("message-1".into()), by: None };
+fn a_dead_letter_of_any_form_can_be_replayed_again_and_again() {
     let letter = fixture("sqs_body_sns_envelope_finding");
-    let back =
-        decode(&encode_message(None, Some(&replay), &Value::from(letter.as_str())), &Origin::default()).remove(0);
-    assert_eq!(back.replay, Some(replay));
-    assert_eq!(back.content, Ok(Content::Finding(Box::new(finding(&letter)))));
+    let sent = Ok(Content::Finding(Box::new(finding(&letter))));
+    for first in [letter.clone(), encode_own(&finding(&letter), None)] {
+        let mut body = first;
+        for round in 0..20 {
+            let replay = Replay { force: round % 2 == 0, replay_of: Some(format!("message-{round}")), by: None };
+            body = encode_replay(&body, &replay);
+            let mut back = decode(&body, &Origin::default());
+            assert_eq!(back[0].content, sent, "round {round}");
+            assert_eq!(back.remove(0).replay, Some(replay));
+        }
+    }
+    let broken = encode_replay("no JSON", &Replay::default());
+    assert_eq!(refusal(&broken).0, RejectReason::NotJson, "what was broken stays broken");
 }
 
 #[test]

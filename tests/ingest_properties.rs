@@ -299,6 +299,16 @@ fn a_long_key_keeps_its_beginning_and_ends_in_a_hash() {
 }
 
 #[test]
+fn an_id_that_looks_escaped_is_another_than_one_that_is() {
+    let client = |id: &str| Resource {
+        kind: "CLIENT_ID".into(),
+        identifier: ResourceIdentifier::ClientId(id.into()),
+        additional_info: BTreeMap::new(),
+    };
+    assert_ne!(client("a|b").lock_key("a", "r"), client("a%7Cb").lock_key("a", "r"));
+}
+
+#[test]
 fn a_policy_has_one_lock_whichever_version_a_finding_names() {
     let policy = |version: &str| Resource {
         kind: "IOT_POLICY".into(),

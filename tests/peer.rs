@@ -1,6 +1,6 @@
 //! The port contracts over the wire, against an AWS that this project did not write: an emulator at `FLEETWARDEN_PEER_ENDPOINT`
 //! (`.ci/peer` starts one). Ignored by plain `cargo test`; what the peer lacks is skipped by name.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[macro_use]
 mod contract {

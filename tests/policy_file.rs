@@ -133,6 +133,7 @@ fn the_shortest_policy_observes_and_records() {
     let policy = load("version: 1\nrules: []\n");
     assert_eq!((policy.mode, policy.rules.len(), policy.verify_finding), (Mode::Observe, 0, true));
     assert_eq!(load(&rule("match: {}")).rules[0].actions, []);
+    load("version: 1\nrules: []\nretry: { base_delay: 5s, max_delay: 5s }\n");
 }
 
 #[test]
@@ -196,6 +197,7 @@ fn values_of_the_wrong_kind_are_refused_with_the_right_one() {
         "3:7",
         &["`mode` is `enforced`", "write observe or enforce", "did you mean `enforce`?"],
     );
+    refused(&with("mode: off"), "3:7", &["`mode` is true or false; write observe or enforce"]);
     refused(&with("verify_finding: maybe"), "3:17", &["write true or false"]);
     refused(&with("retry: { max_attempts: 0 }"), "3:24", &["write one from 1 to 100"]);
     refused(&with("retry: 5"), "3:8", &["`retry` is a number", "write a mapping with the keys"]);
@@ -390,6 +392,8 @@ fn the_schema_describes_every_key_and_the_default_file_keeps_to_it() {
     ] {
         assert!(keys.contains(key), "{key}");
     }
+    assert_eq!(schema["required"], serde_json::json!(["version", "rules"]));
+    assert!(!schema.to_string().contains("null"), "no key takes null");
     for action in ActionType::ALL {
         assert!(schema.to_string().contains(action.as_str()), "{action}");
     }

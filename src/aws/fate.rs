@@ -4,6 +4,7 @@ use super::error::{CallError, Class};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What becomes of one call to a twin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Fate {
     Fail(Class),
     /// The call runs, but its reply is lost: class `Unknown` for a write, `Transient` for a read.
     ReplyLost,
+    /// The call runs so much later; whoever asked waits.
+    Late(Duration),
     /// Only the entry of this index fails, without effect; a call without entries counts as entry 0.
     FailEntry(usize, Class),
 }
@@ -71,7 +74,7 @@ impl Fates for Script {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     name: &'static str,
-    operation: &'static str,
+    pub(crate) operation: &'static str,
     lost: Class,
 }
 
@@ -82,6 +85,11 @@ impl Call {
 
     pub(crate) const fn write(name: &'static str, operation: &'static str) -> Self {
         Self { name, operation, lost: Class::Unknown }
+    }
+
+    /// What the call acts on does not exist.
+    pub(crate) fn gone(self, code: &str, message: impl Into<String>) -> CallError {
+        CallError::new(Class::Gone, self.operation, message).with_code(code)
     }
 
     /// An error of this call under a wire code.
@@ -98,6 +106,10 @@ impl Call {
         tokio::task::yield_now().await;
         match fates.next(self.name) {
             Fate::Proceed => body(&EntryFault(None)).await,
+            Fate::Late(by) => {
+                tokio::time::sleep(by).await;
+                body(&EntryFault(None)).await
+            }
             Fate::Fail(class) => Err(CallError::new(class, self.operation, "the call was made to fail before it ran")),
             Fate::ReplyLost => {
                 body(&EntryFault(None)).await?;

@@ -4,7 +4,7 @@ use super::{CliError, OutputFormat};
 use crate::finding::{Arrival, Content, Finding, Origin, decode};
 use crate::policy::{Action, Decision, Facts, Policy, RuleVerdict, Verdict, decide, schema};
 use clap::{Args, Subcommand};
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -48,7 +48,7 @@ Examples:
 Examples:
   fleetwarden policy explain policy.yaml --finding finding.json
   fleetwarden policy explain policy.yaml --finding finding.json --thing-group prod-eu
-  aws iot describe-audit-finding --finding-id ID --query finding | fleetwarden policy explain policy.yaml --finding -")]
+  fleetwarden --output json policy explain policy.yaml --finding - < finding.json")]
     Explain(ExplainArgs),
 }
 
@@ -63,10 +63,10 @@ struct ExplainArgs {
     #[arg(long = "thing-group", value_name = "GROUP")]
     thing_groups: Vec<String>,
     /// The audited account, where the message does not tell it. No rule depends on it.
-    #[arg(long, value_name = "12 DIGITS")]
+    #[arg(long, value_name = "12 DIGITS", env = "FLEETWARDEN_ACCOUNT")]
     account: Option<String>,
     /// The audited region, where the message does not tell it. No rule depends on it.
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", env = "FLEETWARDEN_REGION")]
     region: Option<String>,
 }
 
@@ -85,7 +85,7 @@ fn write_to(args: &PolicyArgs, output: OutputFormat, out: &mut dyn Write) -> Res
 }
 
 fn validate(file: &str, output: OutputFormat, out: &mut dyn Write) -> Result<(), CliError> {
-    let policy = match Policy::load(&read(file)?, file) {
+    let policy = match Policy::load(&read(file)?, name(file)) {
         Ok(policy) => policy,
         Err(errors) => {
             if output == OutputFormat::Json {
@@ -103,7 +103,7 @@ fn validate(file: &str, output: OutputFormat, out: &mut dyn Write) -> Result<(),
     let actions = if actions.is_empty() { "none".to_owned() } else { actions.join(", ") };
     let mode = pretty(&json!(policy.mode));
     let mode = mode.trim_matches('"');
-    print(out, &format!("{file} is valid. Mode: {mode}. Rules: {}. Actions: {actions}.", rules.len()))
+    print(out, &format!("{} is valid. Mode: {mode}. Rules: {}. Actions: {actions}.", name(file), rules.len()))
 }
 
 fn explain(args: &ExplainArgs, output: OutputFormat, out: &mut dyn Write) -> Result<(), CliError> {
@@ -111,7 +111,8 @@ fn explain(args: &ExplainArgs, output: OutputFormat, out: &mut dyn Write) -> Res
         let message = "policy and finding cannot both come from standard input; give one of them as a file";
         return Err(CliError::Usage(message.to_owned()));
     }
-    let policy = Policy::load(&read(&args.file)?, &args.file).map_err(|errors| CliError::Usage(errors.to_string()))?;
+    let policy =
+        Policy::load(&read(&args.file)?, name(&args.file)).map_err(|errors| CliError::Usage(errors.to_string()))?;
     let body = read(&args.finding)?;
     let origin = Origin {
         account: Some(args.account.clone().unwrap_or_else(|| own_account(&body))),
@@ -182,7 +183,7 @@ impl<'a> Explained<'a> {
     fn text(&self) -> String {
         let Finding { finding_id, check, reason_code, severity, .. } = &self.finding;
         let mut table = Table::new();
-        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(["rule", "takes it", "why not"]);
         for rule in &self.rules {
             table.add_row([rule.rule.as_str(), if rule.takes { "yes" } else { "no" }, &rule.why_not.join("\n")]);
@@ -219,6 +220,11 @@ fn read(file: &str) -> Result<String, CliError> {
     text.map_err(|error| {
         CliError::Usage(format!("cannot read {file}: {error}; give the path of a file, or - for standard input"))
     })
+}
+
+/// What a file is called in sentences.
+fn name(file: &str) -> &str {
+    if file == "-" { "standard input" } else { file }
 }
 
 /// Whoever reads the output may stop early (`| head`); that is no failure.

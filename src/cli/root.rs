@@ -24,12 +24,27 @@ pub struct Cli {
     /// How results are printed: for people, or one JSON document for programs
     #[arg(long, global = true, value_enum, default_value_t, env = "FLEETWARDEN_OUTPUT", value_name = "FORMAT")]
     pub output: OutputFormat,
-    /// What is logged on standard error: error, warn, info, debug, or a filter such as fleetwarden=debug
-    #[arg(long, global = true, default_value = "info", env = "FLEETWARDEN_LOG", value_name = "FILTER")]
-    pub log: String,
+    /// What is logged on standard error: off, error, warn, info, debug, or a filter such as fleetwarden::worker=debug;
+    /// default: info for `run`, error for the rest
+    #[arg(long, global = true, env = "FLEETWARDEN_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The log filter: a bare level is for this program; the libraries under it log warnings at most.
+    pub fn log_filter(&self) -> String {
+        let log = self.log.as_deref().unwrap_or(match self.command {
+            Command::Run(_) => "info",
+            _ => "error",
+        });
+        match log {
+            "error" | "warn" | "info" | "debug" | "trace" => format!("warn,rustack=error,fleetwarden={log}"),
+            filter => filter.to_owned(),
+        }
+    }
 }
 
 /// The commands.

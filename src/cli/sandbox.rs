@@ -29,7 +29,7 @@ pub struct SandboxArgs {
     /// The loopback port; 0 takes any free one
     #[arg(long, env = "FLEETWARDEN_SANDBOX_PORT", default_value_t = 4566)]
     pub port: u16,
-    /// Things of a fleet with defects of every kind, besides the workshop's two devices
+    /// Things of a fleet with defects of every kind, instead of the workshop's two devices
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub things: u32,
     /// The same seed gives the same fleet
@@ -65,9 +65,10 @@ pub async fn run(args: &SandboxArgs, output: OutputFormat) -> Result<(), CliErro
     let (account, region) = (config.account.clone(), config.region.clone());
     let sandbox = Sandbox::start(config).await.map_err(|error| CliError::Usage(error.to_string()))?;
     sandbox.iot().with_fleet(|fleet| {
-        seed::workshop(fleet);
         if args.things > 0 {
             seed::defective_fleet(fleet, args.things as usize, args.seed);
+        } else {
+            seed::workshop(fleet);
         }
     });
     let report = match args.bare {

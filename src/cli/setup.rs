@@ -1,11 +1,9 @@
 //! `fleetwarden setup`: makes or finds what the worker needs.
 
-use super::{CliError, OutputFormat};
+use super::{CliError, OutputFormat, print};
 use crate::aws::{Clients, load_config};
 use crate::ledger::dynamodb::Created;
 use crate::setup::{self, SetupPlan, SetupReport};
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use serde_json::json;
 
 /// Makes the queue, its dead-letter queue, the ledger's table and, if named, the topic that feeds the queue.
@@ -52,8 +50,8 @@ pub async fn run(args: SetupArgs, output: OutputFormat) -> Result<(), CliError> 
     let report = setup::run(&clients, &plan, |line| eprintln!("{line}")).await;
     let report = report.map_err(|error| CliError::Failed(error.to_string()))?;
     match output {
-        OutputFormat::Table => print!("{}", as_table(&report)),
-        OutputFormat::Json => println!("{:#}", as_json(&report)),
+        OutputFormat::Table => print::line(as_table(&report).trim_end()),
+        OutputFormat::Json => print::json(&as_json(&report)),
     }
     Ok(())
 }
@@ -75,8 +73,7 @@ fn variables(report: &SetupReport) -> Vec<(&'static str, &str)> {
 }
 
 fn as_table(report: &SetupReport) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["WHAT", "STATE", "NAME", "REMARKS"]);
+    let mut table = print::table(&["what", "state", "name", "remarks"]);
     for item in &report.items {
         table.add_row([item.what, state(item.created), &item.name, &item.remarks.join("; ")]);
     }

@@ -1,7 +1,8 @@
 //! Device Defender over the wire, as an operator would use it: settings, an audit, and the publication of its findings.
 
 use super::options::DemoError;
-use crate::finding::catalogue;
+use crate::finding::{Finding, catalogue};
+use crate::mitigation::IotControl;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::error::DisplayErrorContext;
 use aws_sdk_iot::types::{
@@ -58,6 +59,27 @@ impl Audit {
     pub fn total(&self) -> u64 {
         self.found.values().sum()
     }
+}
+
+/// Every finding of an audit, page by page through all checks that found something.
+pub(super) async fn findings(
+    iot: &impl IotControl,
+    audit: &Audit,
+    mut each_page: impl AsyncFnMut(Vec<Finding>) -> Result<(), DemoError>,
+) -> Result<(), DemoError> {
+    for check in audit.found.iter().filter(|(_, n)| **n > 0).map(|(check, _)| check) {
+        let mut next = None;
+        loop {
+            let page = iot.list_audit_findings(&audit.task_id, check, next).await;
+            let page = page.map_err(|error| DemoError::at("list findings")(error.to_string()))?;
+            each_page(page.items).await?;
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Runs an audit of all checks to its end.

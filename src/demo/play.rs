@@ -7,8 +7,8 @@ use super::traffic::{self, POISON};
 use crate::aws::Clients;
 use crate::budget::{BudgetConfig, Budgets};
 use crate::clock::Clock;
-use crate::finding::Origin;
-use crate::ledger::{DynamoLedger, Ledger};
+use crate::finding::{ActionType, Origin};
+use crate::ledger::{DynamoLedger, Filter, Ledger, Record, Status};
 use crate::mitigation::AwsIot;
 use crate::policy::Policy;
 use crate::queue::{Queue, SqsQueue};
@@ -17,6 +17,7 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::setup::{self, SetupPlan};
 use crate::telemetry::Telemetry;
 use crate::worker::{Ended, Worker, WorkerConfig};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -82,6 +83,7 @@ pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationT
     let throttled = throttled.collect();
     let second = defender::audit(&set.clients.iot).await?;
     stage.say(&format!("second audit {}: {} findings", second.task_id, second.total()));
+    let unexplained = unexplained(&set, &second).await?;
     let seeded = seeded.defects.into_iter().map(|(check, n)| (check, n as u64)).collect();
     set.sandbox.stop().await;
     let evidence = Evidence {
@@ -95,8 +97,36 @@ pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationT
         throttled,
         took,
         ends,
+        unexplained,
     };
     Ok(evidence.judge())
+}
+
+/// What the second audit found although the ledger does not say that it was left alone: told to people, or only recorded.
+async fn unexplained(set: &Set, second: &Audit) -> Result<Vec<String>, DemoError> {
+    let mut left_alone = BTreeSet::new();
+    let filter = Filter { statuses: vec![Status::Observed, Status::Mitigated], ..Filter::default() };
+    let mut next = None;
+    loop {
+        let page = set.ledger.list(&filter, 1000, next).await;
+        let page = page.map_err(|error| DemoError::at("read the ledger")(error.to_string()))?;
+        let publish = ActionType::PublishFindingToSns.as_str();
+        let untouched = |record: &Record| record.steps.iter().all(|step| step.action == publish);
+        let records = page.records.into_iter().filter(untouched);
+        left_alone.extend(records.map(|record| (record.subject.check, record.subject.resource_id)));
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    let mut unexplained = Vec::new();
+    defender::findings(&set.iot, second, async |findings| {
+        let new = findings.iter().map(|finding| (finding.check.clone(), finding.resource_id()));
+        unexplained.extend(new.filter(|found| !left_alone.contains(found)).map(|(check, id)| format!("{check} {id}")));
+        Ok(())
+    })
+    .await?;
+    Ok(unexplained)
 }
 
 async fn build(options: &Options, stage: &mut impl Stage) -> Result<Set, DemoError> {
@@ -172,6 +202,9 @@ async fn work(
             until_empty: true,
             poll_wait: Duration::from_secs(1),
             pollers: 2,
+            // Small, so that what the budgets cannot serve soon stays in the queue, where the next free worker takes it.
+            concurrency: 64,
+            max_in_flight: 128,
             seed: options.seed.wrapping_add(i as u64),
             ..WorkerConfig::new(format!("demo-worker-{i}"), origin)
         };

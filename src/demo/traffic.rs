@@ -1,5 +1,6 @@
 //! What a queue brings besides fresh findings: duplicates and poison; and what the dead letters say afterwards.
 
+use super::defender;
 use super::options::DemoError;
 use crate::mitigation::IotControl;
 use crate::queue::{BATCH, Outgoing, Queue};
@@ -37,31 +38,21 @@ pub(super) async fn duplicate(
     iot: &impl IotControl,
     sns: &Client,
     topic_arn: &str,
-    audit: &super::defender::Audit,
+    audit: &defender::Audit,
     part: f64,
     rng: &mut fastrand::Rng,
 ) -> Result<u64, DemoError> {
-    let doing = "publish duplicates";
     let mut sent = 0;
-    for check in audit.found.iter().filter(|(_, n)| **n > 0).map(|(check, _)| check) {
-        let mut next = None;
-        loop {
-            let page = iot
-                .list_audit_findings(&audit.task_id, check, next)
-                .await
-                .map_err(|error| DemoError::at(doing)(error.to_string()))?;
-            let again: Vec<String> =
-                page.items.iter().filter(|_| rng.f64() < part).map(|finding| finding.to_native().to_string()).collect();
-            for batch in again.chunks(BATCH) {
-                publish(sns, topic_arn, batch).await?;
-                sent += batch.len() as u64;
-            }
-            next = page.next;
-            if next.is_none() {
-                break;
-            }
+    defender::findings(iot, audit, async |findings| {
+        let again: Vec<String> =
+            findings.iter().filter(|_| rng.f64() < part).map(|finding| finding.to_native().to_string()).collect();
+        for batch in again.chunks(BATCH) {
+            publish(sns, topic_arn, batch).await?;
+            sent += batch.len() as u64;
         }
-    }
+        Ok(())
+    })
+    .await?;
     Ok(sent)
 }
 

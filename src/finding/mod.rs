@@ -19,5 +19,5 @@ mod summary;
 pub use action_type::{ActionType, UnknownActionType};
 pub use arrival::{Arrival, Content, Origin, RejectReason, Rejected, Replay};
 pub use decode::decode;
-pub use envelope::{encode_message, encode_own};
+pub use envelope::{encode_message, encode_own, encode_replay};
 pub use model::{AuditSummary, CheckSummary, Finding, Resource, ResourceIdentifier, Severity};

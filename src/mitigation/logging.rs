@@ -3,7 +3,7 @@
 use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
 use super::port::{IotControl, LoggingOptions};
 use crate::aws::{CallError, Class};
-use crate::finding::ActionType;
+use crate::finding::{ActionType, ResourceIdentifier};
 use crate::ledger::{Step, StepOutcome};
 use crate::policy::LogLevel;
 
@@ -16,6 +16,9 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
     role_arn: &str,
     level: LogLevel,
 ) -> Result<(), ActionError> {
+    if !matches!(job.finding.resource.identifier, ResourceIdentifier::Account(_)) {
+        return Err(job.does_not_fit(ACTION));
+    }
     let target = job.finding.account.as_str();
     let current = job.iot.get_logging_options().await?;
     if satisfies(current.as_ref(), level) {

@@ -43,7 +43,7 @@ pub(super) async fn replace_default<I: IotControl, J: Journal>(
     }
     if state.default_version != *version {
         let detail = format!("the default version is {} now, the finding was about {version}", state.default_version);
-        steps.withdraw(ACTION, policy);
+        // In the place of an announced change: the document of a version that was removed for it must stay on record.
         steps.put(job.step(ACTION, policy, StepOutcome::Stale, detail));
         return Ok(());
     }

@@ -25,7 +25,11 @@ pub(super) async fn publish<I: IotControl, J: Journal>(
     }
     let message = job.finding.to_native().to_string();
     steps.put(job.step(ACTION, topic_arn, StepOutcome::Intended, ""));
-    job.journal.record(&steps.0).await?;
+    if let Err(error) = job.journal.record(&steps.0).await {
+        // Nothing was sent, whatever became of the intent; a kept one would make the next attempt give up.
+        steps.withdraw(ACTION, topic_arn);
+        return Err(error.into());
+    }
     job.may_write()?;
     match job.iot.publish(topic_arn, &message).await {
         Ok(message_id) => {

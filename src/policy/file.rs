@@ -8,10 +8,10 @@ use serde::Serialize;
 /// What Fleetwarden does about Device Defender audit findings.
 #[derive(Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(title = "Fleetwarden policy")]
+#[schemars(title = "Fleetwarden policy", extend("required" = ["version", "rules"]))]
 pub(super) struct PolicyFile {
     /// The version of this format: 1.
-    #[schemars(required, range(min = 1, max = 1))]
+    #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// `observe` decides and records and changes nothing; `enforce` does what the rules say.
     pub mode: Mode,
@@ -25,7 +25,6 @@ pub(super) struct PolicyFile {
     #[schemars(extend("examples" = ["0s", "1h", "7d"]))]
     pub cooldown: String,
     /// The first rule that matches takes the finding; a finding that no rule takes is recorded only.
-    #[schemars(required)]
     pub rules: Vec<RuleFile>,
 }
 
@@ -75,9 +74,8 @@ pub(super) struct RuleFile {
     #[serde(rename = "match")]
     pub matcher: MatchFile,
     /// `observe` makes this rule record only, whatever the file's mode; a rule can be stricter than the file, never looser.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["observe"]))]
-    pub mode: Option<Mode>,
+    #[serde(default, skip_serializing_if = "unsaid")]
+    pub mode: ObserveOnly,
     /// Done in order; if one fails, the rest is skipped. An empty list records only.
     #[serde(default)]
     pub actions: Vec<ActionFile>,
@@ -89,15 +87,34 @@ pub(super) struct RuleFile {
 pub(super) struct MatchFile {
     /// Check names (older names are understood). Globs such as `SOME_*` only in a rule that records or publishes: they
     /// also take checks that are newer than this program.
+    #[serde(skip_serializing_if = "unsaid")]
     pub check: OneOrMany<String>,
     /// Reason codes; globs with `*` and `?`.
+    #[serde(skip_serializing_if = "unsaid")]
     pub reason: OneOrMany<String>,
     /// Severities as Device Defender tells them; UNKNOWN takes whatever else it says.
+    #[serde(skip_serializing_if = "unsaid")]
     pub severity: OneOrMany<Severity>,
     /// Globs with `*` and `?` on the resource's id: certificate id, policy name, client id, role alias ARN.
+    #[serde(skip_serializing_if = "unsaid")]
     pub resource: OneOrMany<String>,
     /// A thing of the device certificate is in one of these groups (looked up only when a rule asks).
+    #[serde(skip_serializing_if = "unsaid")]
     pub thing_group: OneOrMany<String>,
+}
+
+/// For the schema: the key may be missing, and there is no value that says the same.
+fn unsaid<T>(_: &T) -> bool {
+    true
+}
+
+/// A rule's own mode.
+#[derive(Serialize, JsonSchema, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ObserveOnly {
+    /// Record only.
+    #[default]
+    Observe,
 }
 
 /// One entry, or a list of them.
@@ -156,12 +173,15 @@ pub(super) struct ThingGroups {
 /// Parameters of REPLACE_DEFAULT_POLICY_VERSION: one of the two.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["template"] }, { "required": ["document"] }]))]
 pub(super) struct Replacement {
     /// A document that allows nothing.
+    #[serde(default, skip_serializing_if = "unsaid")]
     #[schemars(extend("enum" = ["BLANK_POLICY"]))]
-    pub template: Option<String>,
+    pub template: String,
     /// A policy document of your own, as JSON text of at most 2048 characters without white space.
-    pub document: Option<String>,
+    #[serde(default, skip_serializing_if = "unsaid")]
+    pub document: String,
 }
 
 /// Parameters of ENABLE_IOT_LOGGING.

@@ -106,8 +106,11 @@ impl Reader {
     /// One of some words.
     pub fn choice<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        let text = self.text(node, what, names.first().copied().unwrap_or_default())?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let Yaml::Text(text) = &node.value else {
+            self.error(node.at, format!("{what} is {}; write {}", node.kind(), alternatives(&names)));
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| word == text).map(|(_, value)| *value);
         if found.is_none() {
             let near = did_you_mean(text, names.iter().copied());
             self.error(node.at, format!("{what} is `{text}`; write {}{near}", alternatives(&names)));

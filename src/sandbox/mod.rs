@@ -7,7 +7,7 @@
 //! | file | what it adds |
 //! |---|---|
 //! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
-//! | `sqs.rs`, `receipt.rs` | receipt handles that can be invalid or stale, limits, redrive policies as AWS reads them |
+//! | `sqs.rs`, `receipt.rs`, `large.rs` | receipt handles that can be invalid or stale, limits, redrive policies, bodies up to 1 MiB |
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
 //! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
 //! | [`iot`] | the fleet, its audits and its mitigations |
@@ -21,6 +21,7 @@ mod entries;
 mod envelope;
 mod indexes;
 pub mod iot;
+mod large;
 mod partiql;
 mod receipt;
 mod reply;

@@ -169,6 +169,12 @@ impl Services {
         &self.sns
     }
 
+    /// How many large bodies are kept aside.
+    #[cfg(test)]
+    pub(super) fn large_bodies(&self) -> usize {
+        self.sqs.large.len()
+    }
+
     /// Ends the tasks that queues are.
     pub(super) async fn shut_down(&self) {
         self.queues.shutdown_all().await;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -152,9 +153,9 @@ async fn accept(listener: TcpListener, services: Arc<Services>) {
                     connections.spawn(serve(stream, Arc::clone(&services)));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: the next connection to end frees one.
+                    // Out of file descriptors, most likely: give connections a moment to end.
                     tracing::warn!(%error, "the sandbox could not accept a connection");
-                    connections.join_next().await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             },
             Some(_) = connections.join_next() => {}

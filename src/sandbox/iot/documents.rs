@@ -5,16 +5,19 @@
 
 use serde_json::Value;
 
-/// Actions of AWS IoT's data plane, in the order in which a reason lists them.
-const DATA_PLANE: [&str; 7] = [
-    "iot:Subscribe",
-    "iot:Connect",
-    "iot:Publish",
-    "iot:Receive",
-    "iot:GetThingShadow",
-    "iot:UpdateThingShadow",
-    "iot:DeleteThingShadow",
+/// Actions of AWS IoT's data plane, in the order in which a reason lists them, with the kind of resource they are about.
+const DATA_PLANE: [(&str, &str); 7] = [
+    ("iot:Subscribe", "topicfilter"),
+    ("iot:Connect", "client"),
+    ("iot:Publish", "topic"),
+    ("iot:Receive", "topic"),
+    ("iot:GetThingShadow", "thing"),
+    ("iot:UpdateThingShadow", "thing"),
+    ("iot:DeleteThingShadow", "thing"),
 ];
+
+/// A name that no policy means in particular: a pattern that matches it matches every name.
+const ANY_NAME: &str = "\u{1}";
 
 /// A parsed policy document.
 #[derive(Debug)]
@@ -53,14 +56,15 @@ impl PolicyDocument {
         !self.statements.iter().any(|statement| statement.allow)
     }
 
-    /// Data plane actions that are allowed on every client, topic, topic filter or thing, and not denied on all of them.
+    /// Data plane actions that are allowed on every resource of their kind, and not denied on all of them.
     pub fn broad_data_plane_actions(&self) -> Vec<&'static str> {
-        let broad = |allow: bool, action: &str| {
+        let broad = |allow: bool, action: &str, kind: &str| {
             self.statements.iter().any(|statement| {
-                statement.allow == allow && statement.actions.selects(action) && statement.resources.everything(allow)
+                statement.allow == allow && statement.actions.selects(action) && statement.resources.selects_any(kind)
             })
         };
-        DATA_PLANE.into_iter().filter(|action| broad(true, action) && !broad(false, action)).collect()
+        let wanted = |(action, kind): &(&str, &str)| broad(true, action, kind) && !broad(false, action, kind);
+        DATA_PLANE.into_iter().filter(wanted).map(|(action, _)| action).collect()
     }
 
     /// The reason code of `IOT_POLICY_POTENTIAL_MISCONFIGURATION_CHECK` that fits, if any.
@@ -128,16 +132,16 @@ impl Selector {
         matched != self.negated
     }
 
-    /// Whether every resource of some kind is meant. `any_kind`: `client/*` alone will do; else all of `*` is asked for.
-    fn everything(&self, any_kind: bool) -> bool {
-        if self.negated {
-            return any_kind;
-        }
-        self.patterns.iter().any(|pattern| {
+    /// Whether every resource of this kind is meant, in the account and region of the pattern.
+    fn selects_any(&self, kind: &str) -> bool {
+        let matched = self.patterns.iter().any(|pattern| {
             // arn:aws:iot:region:account:kind/name
-            let name = pattern.splitn(6, ':').nth(5).unwrap_or(pattern);
-            name == "*" || (any_kind && matches!(name, "client/*" | "topic/*" | "topicfilter/*" | "thing/*"))
-        })
+            match pattern.splitn(6, ':').nth(5) {
+                Some(resource) => glob(resource, &format!("{kind}/{ANY_NAME}")),
+                None => glob(pattern, &format!("arn:aws:iot:region:account:{kind}/{ANY_NAME}")),
+            }
+        });
+        matched != self.negated
     }
 }
 
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn an_open_policy_allows_every_data_plane_action_broadly() {
         let open = document(json!([{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]));
-        assert_eq!(open.broad_data_plane_actions(), DATA_PLANE);
+        assert_eq!(open.broad_data_plane_actions(), DATA_PLANE.map(|(action, _)| action));
         let workshop = document(
             json!([{"Effect": "Allow", "Action": ["iot:Connect", "iot:Publish", "iot:Subscribe"], "Resource": "*"}]),
         );
@@ -198,6 +202,21 @@ mod tests {
         let own = document(json!([{"Effect": "Allow", "Action": "iot:*",
             "Resource": "arn:aws:iot:us-east-1:123456789012:client/${iot:Connection.Thing.ThingName}"}]));
         assert_eq!(own.broad_data_plane_actions(), [""; 0]);
+    }
+
+    #[test]
+    fn breadth_is_about_the_kind_of_resource_that_an_action_is_about() {
+        for (action, resource, broad) in [
+            ("iot:Publish", "arn:aws:iot:us-east-1:123456789012:client/*", false),
+            ("iot:Connect", "arn:aws:iot:us-east-1:123456789012:client/*", true),
+            ("iot:Connect", "arn:aws:iot:*", true),
+            ("iot:Publish", "arn:aws:iot:*:*:topic/*", true),
+            ("iot:Publish", "arn:aws:iot:us-east-1:123456789012:topic/plant/*", false),
+            ("iot:DescribeThing", "*", false),
+        ] {
+            let policy = document(json!([{ "Effect": "Allow", "Action": action, "Resource": resource }]));
+            assert_eq!(!policy.broad_data_plane_actions().is_empty(), broad, "{action} on {resource}");
+        }
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //!  routes.rs    method and path -> operation          call.rs   parameters and paging of one call
 //!  quotas.rs    calls per second, per operation       faults.rs what goes wrong on purpose      control.rs  /_sandbox
 //!  *_api.rs     the wire shapes of the operations (JSON in, JSON out), nothing else
-//! fleet.rs      things, certificates, groups ...      policies.rs  policies and their versions
-//! checks.rs     the 17 audit checks, pure             audits.rs    audit tasks and findings
-//! mitigations.rs  mitigation actions and tasks        seed.rs      fleets with known defects
+//! fleet.rs      things, thing groups, logging ...    certificates.rs, policies.rs  the rest of the registry
+//! checks.rs     the 17 audit checks, pure (with identity_checks.rs; documents.rs reads policy documents)
+//! defender.rs   what Device Defender keeps            audits.rs    audit tasks     suppressions.rs
+//! mitigations.rs, mitigation_run.rs                   mitigation actions and the tasks that apply them
+//! seed.rs       fleets with known defects
 //! ```
 //!
 //! Everything below `service.rs` is a plain data structure ([`Fleet`]) with methods: no I/O, no clock, no lock. The
@@ -33,6 +35,8 @@ mod fleet;
 mod identity_checks;
 mod mitigation_api;
 mod mitigation_run;
+#[cfg(test)]
+mod mitigation_tests;
 mod mitigations;
 mod policies;
 mod policy_api;
@@ -41,7 +45,11 @@ mod registry_api;
 mod routes;
 pub mod seed;
 mod service;
+#[cfg(test)]
+mod service_tests;
 mod suppressions;
+#[cfg(test)]
+mod wire_tests;
 
 pub use audits::{AuditTask, CheckRun, CheckRunStatus};
 pub use certificates::{CaCertificate, Certificate, CertificateStatus, IssuerCertificate, WeakKey};

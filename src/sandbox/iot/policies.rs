@@ -12,6 +12,9 @@ const MAX_VERSIONS: usize = 5;
 /// Characters of a policy document, white space not counted (same source).
 const MAX_DOCUMENT: usize = 2048;
 
+/// Policies that one certificate or thing group may have (same source).
+const MAX_POLICIES_PER_TARGET: usize = 10;
+
 /// A policy. Times are epoch milliseconds.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -155,6 +158,12 @@ impl Fleet {
         if !known {
             return Err(IotError::not_found(format!("The target {target} does not exist")));
         }
+        let attached = self.policies.iter().filter(|(other, policy)| *other != name && policy.targets.contains(target));
+        if attached.count() >= MAX_POLICIES_PER_TARGET {
+            return Err(IotError::limit(format!(
+                "The target {target} already has {MAX_POLICIES_PER_TARGET} policies, the most that it may have"
+            )));
+        }
         if let Some(policy) = self.policies.get_mut(name) {
             policy.targets.insert(target.to_owned());
         }
@@ -227,6 +236,22 @@ mod tests {
         fleet.set_default_policy_version("p", "1").unwrap();
         fleet.delete_policy_version("p", "2").unwrap();
         assert_eq!(fleet.delete_policy_version("p", "2").unwrap_err().status, 404);
+    }
+
+    #[test]
+    fn a_target_takes_ten_policies_and_attaching_one_again_changes_nothing() {
+        let mut fleet = fleet();
+        let id = fleet.create_certificate(true);
+        let arn = fleet.arn("cert", &id);
+        for n in 0..11 {
+            fleet.create_policy(&format!("q{n}"), BLANK).unwrap();
+        }
+        for n in 0..10 {
+            fleet.attach_policy(&format!("q{n}"), &arn).unwrap();
+        }
+        assert_eq!(fleet.attach_policy("q10", &arn).unwrap_err().code, "LimitExceededException");
+        assert_eq!(fleet.attach_policy("q4", &arn), Ok(()));
+        assert_eq!(fleet.attach_policy("p", "arn:aws:iot:us-east-1:1:cert/ab").unwrap_err().status, 404);
     }
 
     #[test]

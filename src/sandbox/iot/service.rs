@@ -95,6 +95,8 @@ struct Gate {
     throttle: Throttle,
     faults: FaultInjector,
     calls: BTreeMap<String, CallCount>,
+    /// Apart from the fleet's generator, so that ids of findings do not depend on how many requests came before.
+    request_ids: fastrand::Rng,
 }
 
 /// A panic while a lock was held cannot leave these structures in a state that readers must not see.
@@ -107,7 +109,12 @@ impl IotService {
     pub fn new(config: IotConfig, publisher: Arc<dyn TopicPublisher>) -> Self {
         let mut throttle = Throttle::default();
         throttle.set(config.quotas);
-        let gate = Gate { throttle, faults: FaultInjector::new(config.faults), calls: BTreeMap::new() };
+        let gate = Gate {
+            throttle,
+            faults: FaultInjector::new(config.faults),
+            calls: BTreeMap::new(),
+            request_ids: fastrand::Rng::with_seed(config.seed),
+        };
         let fleet = Fleet::new(&config.account, &config.region, config.seed, config.clock.now_ms());
         let shared = Shared {
             fleet: Mutex::new(fleet),
@@ -178,7 +185,7 @@ impl IotService {
     }
 
     /// Looks at or changes the fleet directly, past throttling and faults: for seeding, tests and the in-memory twin.
-    /// Audits and mitigation tasks that `f` starts run if there is a tokio runtime, else with the next call.
+    /// `f` runs under the fleet's lock and must not call this service. Audits and mitigation tasks that it starts run if there is a tokio runtime, else with the next call.
     pub fn with_fleet<T>(&self, f: impl FnOnce(&mut Fleet) -> T) -> T {
         let mut fleet = lock(&self.shared.fleet);
         fleet.set_now_ms(self.shared.clock.now_ms());
@@ -224,7 +231,8 @@ impl IotService {
             Ok(body) => (200, body, None),
             Err(error) => (error.status, serde_json::json!({ "message": error.message }), Some(error.code)),
         };
-        let request_id = lock(&self.shared.fleet).new_uuid();
+        let bits = lock(&self.shared.gate).request_ids.u128(..);
+        let request_id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string();
         let mut response = Response::builder()
             .status(status)
             .header("content-type", "application/json")

@@ -41,7 +41,9 @@ async fn max_receive_count_is_taken_as_a_number_and_as_a_string() {
         let policy =
             json!({ "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dlq", "maxReceiveCount": count });
         let create = world.sqs.create_queue().queue_name(name).attributes(Name::RedrivePolicy, policy.to_string());
-        let url = create.send().await.unwrap().queue_url.unwrap();
+        let url = create.clone().send().await.unwrap().queue_url.unwrap();
+        let again = create.send().await.unwrap().queue_url.unwrap();
+        assert_eq!(again, url, "creating it again changes nothing");
         let set = world.sqs.set_queue_attributes().queue_url(&url).attributes(Name::RedrivePolicy, policy.to_string());
         set.send().await.unwrap();
         let got =
@@ -49,6 +51,9 @@ async fn max_receive_count_is_taken_as_a_number_and_as_a_string() {
         let kept: Value = serde_json::from_str(&got.attributes.unwrap()[&Name::RedrivePolicy]).unwrap();
         assert_eq!(kept["maxReceiveCount"].as_i64(), Some(3));
     }
+    let absent = json!({ "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:nowhere", "maxReceiveCount": 3 });
+    let create = world.sqs.create_queue().queue_name("d").attributes(Name::RedrivePolicy, absent.to_string());
+    assert_eq!(code!(create.send().await), "InvalidParameterValue");
     let broken =
         world.sqs.create_queue().queue_name("c").attributes(Name::RedrivePolicy, "{\"maxReceiveCount\":\"many\"}");
     assert_eq!(code!(broken.send().await), "InvalidParameterValue");
@@ -179,6 +184,44 @@ async fn a_long_poll_returns_as_soon_as_a_message_arrives() {
     world.send(&url, "arrived").await;
     let messages = polling.await.unwrap();
     assert_eq!(messages[0].body(), Some("arrived"));
+}
+
+#[tokio::test]
+async fn a_body_of_one_mebibyte_travels_whole_and_is_gone_once_deleted() {
+    let world = world().await;
+    let url = world.queue("findings").await;
+    let large = "ä".repeat(512 * 1024);
+    let sent = world.sqs.send_message().queue_url(&url).message_body(&large).send().await.unwrap();
+    let entry = Send::builder().id("a").message_body(&large[..600_000]).build().unwrap();
+    world.sqs.send_message_batch().queue_url(&url).entries(entry).send().await.unwrap();
+    let received = world.receive(&url, 0).await;
+    assert_eq!(received[0].body(), Some(large.as_str()));
+    assert_eq!(received[0].md5_of_body(), sent.md5_of_message_body());
+    assert_eq!(received[1].body(), Some(&large[..600_000]));
+    let stale = handle(&received[0]);
+    for message in &received {
+        let back = world.sqs.change_message_visibility().queue_url(&url).receipt_handle(handle(message));
+        back.visibility_timeout(0).send().await.unwrap();
+    }
+    let again = world.receive(&url, 0).await;
+    world.sqs.delete_message().queue_url(&url).receipt_handle(stale).send().await.unwrap();
+    assert_eq!(again[0].body(), Some(large.as_str()), "a stale delete lets no body go");
+    assert_eq!(world.sandbox.services().large_bodies(), 2);
+    for message in &again {
+        world.sqs.delete_message().queue_url(&url).receipt_handle(handle(message)).send().await.unwrap();
+    }
+    assert_eq!(world.sandbox.services().large_bodies(), 0);
+
+    let beyond = world.sqs.send_message().queue_url(&url).message_body("x".repeat((1 << 20) + 1)).send().await;
+    assert_eq!(code!(beyond), "InvalidParameterValue");
+    let small = world.sqs.create_queue().queue_name("small").attributes(Name::MaximumMessageSize, "300").send().await;
+    assert_eq!(code!(small), "InvalidParameterValue");
+    let small = world.sqs.create_queue().queue_name("small").attributes(Name::MaximumMessageSize, "2048").send().await;
+    let small = small.unwrap().queue_url.unwrap();
+    let refused = world.sqs.send_message().queue_url(&small).message_body(&large).send().await;
+    assert_eq!(code!(refused), "InvalidParameterValue");
+    let sizes = world.sqs.get_queue_attributes().queue_url(&url).attribute_names(Name::MaximumMessageSize).send().await;
+    assert_eq!(sizes.unwrap().attributes.unwrap()[&Name::MaximumMessageSize], "1048576");
 }
 
 /// Without sockets, so that the clock can be paused: two minutes of queue time pass in no time.
