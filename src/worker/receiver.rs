@@ -112,7 +112,13 @@ async fn take_in<Q: Queue, L, I>(
 ) {
     for (message, permit) in messages.into_iter().zip(permits) {
         let kibibytes = u32::try_from(message.body.len() / 1024 + 1).unwrap_or(u32::MAX);
-        let Ok(bytes) = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes).await else { return };
+        let room = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes);
+        // After a stop nothing is begun any more: what waits for room goes through to be given back.
+        let bytes = tokio::select! {
+            room = room => room,
+            () = shared.stop.cancelled() => Arc::clone(&bounds.kibibytes).acquire_many_owned(0).await,
+        };
+        let Ok(bytes) = bytes else { return };
         let arrivals = decode(&message.body, &shared.config.origin);
         let arrived = Arrived {
             message_id: message.message_id,
