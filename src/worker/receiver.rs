@@ -61,6 +61,7 @@ pub(super) async fn receive<Q: Queue, L, I>(
         match received {
             Ok(messages) => {
                 failures = 0;
+                shared.breaker.polled();
                 set_idle(&bounds, &mut idle, messages.is_empty());
                 if !messages.is_empty() {
                     shared.telemetry.messages_received(messages.len());

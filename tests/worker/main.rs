@@ -6,3 +6,4 @@ mod drain;
 mod failures;
 mod house;
 mod once;
+mod outages;
