@@ -100,7 +100,7 @@ fn given_back(why: &str) -> Outcome {
 }
 
 async fn work<Q: Queue, L: Ledger, I: IotControl>(
-    shared: &Shared<Q, L, I>,
+    shared: &Arc<Shared<Q, L, I>>,
     task: &Task,
     claim: &ClaimRef,
     steps: &Known,
@@ -117,9 +117,13 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
             format!("{} attempts ended without a word, the last with: {}", task.record.attempts, task.record.detail);
         return Outcome::GiveUp { reason: "attempts_exhausted".to_owned(), error };
     }
+    let iot = {
+        let (held_by, claim) = (Arc::clone(shared), claim.clone());
+        shared.iot.while_it_holds(move || held_by.claims.is_ours(&claim))
+    };
     let worked = async {
         match &task.work {
-            Work::Finding(finding) => mitigate(shared, task, finding, claim, steps, rule).await,
+            Work::Finding(finding) => mitigate(shared, &iot, task, finding, claim, steps, rule).await,
             Work::Summary(summary) => expand(shared, task, summary, claim).await,
         }
     };
@@ -134,6 +138,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
 
 async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Shared<Q, L, I>,
+    iot: &mitigation::Paced<I>,
     task: &Task,
     finding: &Finding,
     claim: &ClaimRef,
@@ -143,7 +148,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     let journal = ClaimJournal { shared, claim, steps };
     let job = Job {
         finding,
-        iot: &shared.iot,
+        iot,
         journal: &journal,
         clock: &shared.clock,
         read_back: shared.policy.read_back,

@@ -5,5 +5,6 @@
 mod drain;
 mod failures;
 mod house;
+mod leases;
 mod once;
 mod outages;
