@@ -5,6 +5,7 @@ use crate::aws::{CallError, Class};
 use crate::budget::{Budgets, Operation};
 use crate::finding::{Finding, Resource};
 use backon::{ExponentialBuilder, Retryable};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,18 +15,26 @@ const TRIES: usize = 4;
 
 /// Takes a slot before **every** attempt, and repeats what certainly had no effect: throttled calls, and calls that never got
 /// there. An unknown outcome is not repeated here; whoever wrote must read back first (P2).
-#[derive(Debug)]
 pub struct Paced<I> {
-    inner: I,
+    inner: Arc<I>,
     budgets: Arc<Budgets>,
     // Each call's jitter gets its own seed, derived from one that the worker was given.
-    seed: AtomicU64,
+    seed: Arc<AtomicU64>,
+    may_call: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl<I> Paced<I> {
     /// `seed` is for the jitter of retries.
     pub fn new(inner: I, budgets: Arc<Budgets>, seed: u64) -> Self {
-        Self { inner, budgets, seed: AtomicU64::new(seed) }
+        Self { inner: Arc::new(inner), budgets, seed: Arc::new(AtomicU64::new(seed)), may_call: Arc::new(|| true) }
+    }
+
+    /// The same account and budgets for the calls of one claim: `may_call` is asked after each wait for a slot, right before the
+    /// call. The wait may be long, and a lease that ran out in it belongs to somebody else (P3).
+    #[must_use]
+    pub fn while_it_holds(&self, may_call: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let (inner, budgets, seed) = (Arc::clone(&self.inner), Arc::clone(&self.budgets), Arc::clone(&self.seed));
+        Self { inner, budgets, seed, may_call: Arc::new(may_call) }
     }
 
     async fn call<T, F>(&self, operation: Operation, attempt: impl Fn() -> F) -> Result<T, CallError>
@@ -34,6 +43,7 @@ impl<I> Paced<I> {
     {
         let in_slot = || async {
             self.budgets.slot(operation).await;
+            self.check(operation.as_str())?;
             let result = attempt().await;
             if let Err(CallError { class: Class::Throttled, .. }) = &result {
                 self.budgets.throttled(operation);
@@ -56,8 +66,22 @@ impl<I> Paced<I> {
         attempt
             .retry(backoff)
             .sleep(tokio::time::sleep)
-            .when(|error: &CallError| matches!(error.class, Class::Throttled | Class::Transient))
+            .when(|error: &CallError| matches!(error.class, Class::Throttled | Class::Transient) && (self.may_call)())
             .await
+    }
+
+    /// The call was certainly not made, so that it may be made later.
+    fn check(&self, operation: &'static str) -> Result<(), CallError> {
+        if (self.may_call)() {
+            return Ok(());
+        }
+        Err(CallError::new(Class::Transient, operation, "the claim ran out before it was the call's turn"))
+    }
+}
+
+impl<I: fmt::Debug> fmt::Debug for Paced<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Paced").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
@@ -157,6 +181,10 @@ impl<I: IotControl> IotControl for Paced<I> {
 
     // SNS takes 30,000 messages a second: nothing to pace.
     async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
-        self.retry(|| self.inner.publish(topic_arn, message)).await
+        let attempt = || async {
+            self.check("Publish")?;
+            self.inner.publish(topic_arn, message).await
+        };
+        self.retry(attempt).await
     }
 }

@@ -10,6 +10,10 @@ use tokio_util::sync::CancellationToken;
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// How long nothing may be denied, with work being taken on, before all is taken to be well: a message whose delete was denied
+/// comes back after a visibility timeout of a minute, so that it would be denied twice in this time.
+const QUIET: Duration = Duration::from_secs(120);
+
 /// Whether this worker may take on work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -24,7 +28,8 @@ pub enum Health {
     },
 }
 
-/// Opens on the first denied call, for 5 s doubling to 5 min; closes when something succeeds after it.
+/// Opens on the first denied call, for 5 s doubling to 5 min; closes when a mitigation succeeds after it, or when nothing was denied
+/// for two minutes.
 #[derive(Debug)]
 pub struct Breaker {
     state: watch::Sender<State>,
@@ -64,9 +69,19 @@ impl Breaker {
 
     /// Something that needs the account's permission succeeded.
     pub fn succeeded(&self) {
+        // While it is open, successes are those of work begun before.
+        self.close_after(Duration::ZERO);
+    }
+
+    /// The queue was polled without trouble. That alone says little, but a worker that only observes, or whose queue is empty, has
+    /// no other success to show.
+    pub fn polled(&self) {
+        self.close_after(QUIET);
+    }
+
+    fn close_after(&self, quiet: Duration) {
         self.state.send_if_modified(|state| {
-            // While it is open, successes are those of work begun before.
-            let over = matches!(&state.health, Health::Broken { until, .. } if *until <= Instant::now());
+            let over = matches!(&state.health, Health::Broken { until, .. } if *until + quiet <= Instant::now());
             if over {
                 *state = State { health: Health::Well, pause: SHORTEST };
                 self.telemetry.breaker_closed();
@@ -107,6 +122,18 @@ mod tests {
         assert!(breaker.may_receive(&stop).await);
         assert_eq!(started.elapsed().as_secs(), 15);
         breaker.succeeded();
+        assert_eq!(breaker.health(), Health::Well);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn polls_alone_close_a_breaker_only_after_two_minutes_without_a_denial() {
+        let breaker = Breaker::new(Arc::default());
+        breaker.trip("denied");
+        tokio::time::advance(Duration::from_secs(124)).await;
+        breaker.polled();
+        assert!(matches!(breaker.health(), Health::Broken { .. }));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        breaker.polled();
         assert_eq!(breaker.health(), Health::Well);
     }
 }

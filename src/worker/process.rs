@@ -14,7 +14,7 @@ use crate::policy::{Action, Facts, Verdict, decide};
 use crate::queue::Queue;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -51,6 +51,20 @@ enum Outcome {
 struct ClaimJournal<'a, Q, L, I> {
     shared: &'a Shared<Q, L, I>,
     claim: &'a ClaimRef,
+    steps: &'a Known,
+}
+
+/// The steps as far as they are known at any moment, so that work that panics or is cut off takes no intent with it.
+struct Known(Mutex<Vec<Step>>);
+
+impl Known {
+    fn get(&self) -> Vec<Step> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, steps: Vec<Step>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = steps;
+    }
 }
 
 impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
@@ -59,6 +73,7 @@ impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
         let (now, lease) = (self.shared.clock.now_ms(), self.shared.config.lease);
         self.shared.ledger.record(self.claim, steps, None, now, lease).await?;
         self.shared.claims.renewed(self.claim, asked + lease);
+        self.steps.set(steps.to_vec());
         Ok(())
     }
 
@@ -70,14 +85,14 @@ impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
 /// Works on a claim to its end, and settles its message and every duplicate that waited for it.
 pub(super) async fn process<Q: Queue, L: Ledger, I: IotControl>(shared: Arc<Shared<Q, L, I>>, task: Task) {
     let claim = ClaimRef { key: task.record.subject.key.clone(), epoch: task.record.epoch };
-    let mut steps = task.record.steps.clone();
+    let steps = Known(Mutex::new(task.record.steps.clone()));
     let mut rule = task.record.rule.clone();
     let outcome = tokio::select! {
         biased;
         () = shared.abort.cancelled() => given_back("the worker stopped before it was done"),
-        outcome = work(&shared, &task, &claim, &mut steps, &mut rule) => outcome,
+        outcome = work(&shared, &task, &claim, &steps, &mut rule) => outcome,
     };
-    conclude(&shared, &task, claim, steps, rule, outcome).await;
+    conclude(&shared, &task, claim, steps.get(), rule, outcome).await;
 }
 
 fn given_back(why: &str) -> Outcome {
@@ -85,10 +100,10 @@ fn given_back(why: &str) -> Outcome {
 }
 
 async fn work<Q: Queue, L: Ledger, I: IotControl>(
-    shared: &Shared<Q, L, I>,
+    shared: &Arc<Shared<Q, L, I>>,
     task: &Task,
     claim: &ClaimRef,
-    steps: &mut Vec<Step>,
+    steps: &Known,
     rule: &mut Option<String>,
 ) -> Outcome {
     let _slot = tokio::select! {
@@ -102,9 +117,13 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
             format!("{} attempts ended without a word, the last with: {}", task.record.attempts, task.record.detail);
         return Outcome::GiveUp { reason: "attempts_exhausted".to_owned(), error };
     }
+    let iot = {
+        let (held_by, claim) = (Arc::clone(shared), claim.clone());
+        shared.iot.while_it_holds(move || held_by.claims.is_ours(&claim))
+    };
     let worked = async {
         match &task.work {
-            Work::Finding(finding) => mitigate(shared, task, finding, claim, steps, rule).await,
+            Work::Finding(finding) => mitigate(shared, &iot, task, finding, claim, steps, rule).await,
             Work::Summary(summary) => expand(shared, task, summary, claim).await,
         }
     };
@@ -119,16 +138,17 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
 
 async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Shared<Q, L, I>,
+    iot: &mitigation::Paced<I>,
     task: &Task,
     finding: &Finding,
     claim: &ClaimRef,
-    steps: &mut Vec<Step>,
+    steps: &Known,
     rule: &mut Option<String>,
 ) -> Outcome {
-    let journal = ClaimJournal { shared, claim };
+    let journal = ClaimJournal { shared, claim, steps };
     let job = Job {
         finding,
-        iot: &shared.iot,
+        iot,
         journal: &journal,
         clock: &shared.clock,
         read_back: shared.policy.read_back,
@@ -180,7 +200,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
     job: &Job<'_, mitigation::Paced<I>, ClaimJournal<'_, Q, L, I>>,
     actions: &[Action],
     claim: &ClaimRef,
-    steps: &mut Vec<Step>,
+    steps: &Known,
 ) -> Outcome {
     let finding = job.finding;
     let mut gates: Vec<(String, Duration)> = Vec::new();
@@ -217,8 +237,8 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
     let (outcome, acted) = match refused {
         Some(outcome) => (outcome, false),
         None => {
-            let (done, result) = mitigation::apply(job, actions, std::mem::take(steps)).await;
-            *steps = done;
+            let (done, result) = mitigation::apply(job, actions, steps.get()).await;
+            steps.set(done);
             match result {
                 Ok(Effect::Mitigated { what }) => (Outcome::End(Status::Mitigated, what), true),
                 Ok(Effect::Compliant { why }) => (Outcome::End(Status::Compliant, why), false),

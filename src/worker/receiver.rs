@@ -61,6 +61,7 @@ pub(super) async fn receive<Q: Queue, L, I>(
         match received {
             Ok(messages) => {
                 failures = 0;
+                shared.breaker.polled();
                 set_idle(&bounds, &mut idle, messages.is_empty());
                 if !messages.is_empty() {
                     shared.telemetry.messages_received(messages.len());
@@ -112,7 +113,13 @@ async fn take_in<Q: Queue, L, I>(
 ) {
     for (message, permit) in messages.into_iter().zip(permits) {
         let kibibytes = u32::try_from(message.body.len() / 1024 + 1).unwrap_or(u32::MAX);
-        let Ok(bytes) = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes).await else { return };
+        let room = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes);
+        // After a stop nothing is begun any more: what waits for room goes through to be given back.
+        let bytes = tokio::select! {
+            room = room => room,
+            () = shared.stop.cancelled() => Arc::clone(&bounds.kibibytes).acquire_many_owned(0).await,
+        };
+        let Ok(bytes) = bytes else { return };
         let arrivals = decode(&message.body, &shared.config.origin);
         let arrived = Arrived {
             message_id: message.message_id,

@@ -1,0 +1,10 @@
+//! The production worker on the in-memory twins, under a paused clock.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod drain;
+mod failures;
+mod house;
+mod leases;
+mod once;
+mod outages;
