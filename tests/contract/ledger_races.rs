@@ -21,6 +21,7 @@ macro_rules! ledger_race_contract {
             claimers_of_overlapping_batches_share_the_keys_out,
             a_renewal_and_a_takeover_never_both_succeed,
             a_finish_and_a_takeover_never_both_succeed,
+            an_end_is_not_replaced_by_another_end,
             one_of_24_holders_enters_a_resource,
             a_resource_is_entered_by_one_holder_at_a_time,
             a_holder_enters_its_own_resource_again,
@@ -179,6 +180,18 @@ pub async fn a_finish_and_a_takeover_never_both_succeed<L: Ledger>(make: impl As
             other => panic!("{other:?}"),
         }
     }
+}
+
+pub async fn an_end_is_not_replaced_by_another_end<L: Ledger>(make: impl AsyncFn() -> L) {
+    let (ledger, now) = (make().await, now());
+    let subject = subject("ended once");
+    let held = ours(claim(&ledger, &subject, "alice", now).await);
+    finish(&ledger, ending(&held, Status::Mitigated), now + 1).await.unwrap();
+    let before = get(&ledger, &subject).await;
+    for status in [Status::Waiting, Status::Dead, Status::Compliant] {
+        assert_eq!(finish(&ledger, ending(&held, status), now + 2).await, Err(WriteError::LostClaim), "{status}");
+    }
+    assert_eq!(get(&ledger, &subject).await, before);
 }
 
 pub async fn one_of_24_holders_enters_a_resource<L: Ledger>(make: impl AsyncFn() -> L) {

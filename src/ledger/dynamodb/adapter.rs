@@ -107,9 +107,11 @@ impl Ledger for DynamoLedger {
                 (item::RULE, finish.rule.as_ref().map(s)),
                 (item::ATTENTION, finish.status.needs_attention().then(|| s(finish.status.as_str()))),
             ];
-            // The epoch alone: a finish that is repeated after a lost reply meets its own status.
             let conditions = vec![(item::EPOCH, n(finish.claim.epoch))];
-            Ok(Statement::update(&self.table, &finish.claim.key, changes, conditions))
+            // A finish that is repeated after a lost reply meets its own status; an end that says something else comes too late.
+            let held_or_repeated = [s(Status::Claimed.as_str()), s(finish.status.as_str())];
+            let statement = Statement::update(&self.table, &finish.claim.key, changes, conditions);
+            Ok(statement.and_either(item::STATUS, held_or_repeated))
         });
         self.write(statements.collect::<Result<_, CallError>>()?).await
     }
