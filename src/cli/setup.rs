@@ -1,9 +1,9 @@
 //! `fleetwarden setup`: makes or finds what the worker needs.
 
 use super::{CliError, OutputFormat, print};
-use crate::aws::{Clients, load_config};
+use crate::aws::{Class, Clients, load_config};
 use crate::ledger::dynamodb::Created;
-use crate::setup::{self, SetupPlan, SetupReport};
+use crate::setup::{self, SetupError, SetupPlan, SetupReport};
 use serde_json::json;
 
 /// Makes the queue, its dead-letter queue, the ledger's table and, if named, the topic that feeds the queue.
@@ -48,7 +48,12 @@ pub async fn run(args: SetupArgs, output: OutputFormat) -> Result<(), CliError> 
         topic: args.topic_name,
     };
     let report = setup::run(&clients, &plan, |line| eprintln!("{line}")).await;
-    let report = report.map_err(|error| CliError::Failed(error.to_string()))?;
+    let report = report.map_err(|error| match &error {
+        SetupError::Call(call) if call.class == Class::Denied && call.code.is_none() => {
+            CliError::Usage(error.to_string())
+        }
+        _ => CliError::Failed(error.to_string()),
+    })?;
     match output {
         OutputFormat::Table => print::line(as_table(&report).trim_end()),
         OutputFormat::Json => print::json(&as_json(&report)),
@@ -73,13 +78,17 @@ fn variables(report: &SetupReport) -> Vec<(&'static str, &str)> {
 }
 
 fn as_table(report: &SetupReport) -> String {
-    let mut table = print::table(&["what", "state", "name", "remarks"]);
+    let mut table = print::table(&["what", "state", "name"]);
     for item in &report.items {
-        table.add_row([item.what, state(item.created), &item.name, &item.remarks.join("; ")]);
+        table.add_row([item.what, state(item.created), &item.name]);
     }
+    let remarks = report.items.iter().flat_map(|item| {
+        item.remarks.iter().map(move |remark| format!("note: {} {}: {remark}\n", item.what, item.name))
+    });
+    let remarks: String = remarks.collect();
     let exports: Vec<String> =
         variables(report).into_iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-    format!("{table}\n\n# what `fleetwarden run` needs next:\n{}", exports.concat())
+    format!("{table}\n{remarks}\n# what `fleetwarden run` needs next:\n{}", exports.concat())
 }
 
 fn as_json(report: &SetupReport) -> serde_json::Value {

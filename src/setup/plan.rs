@@ -71,11 +71,15 @@ impl SetupItem {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SetupError {
     /// A call failed.
-    #[error("failed to {0}")]
+    #[error("failed to {}{}", .0, advice_of(.0))]
     Call(#[from] CallError),
     /// The plan cannot be carried out: a sentence.
     #[error("{0}")]
     Unfit(String),
+}
+
+fn advice_of(error: &CallError) -> String {
+    error.advice().map(|advice| format!("; {advice}")).unwrap_or_default()
 }
 
 impl From<TableError> for SetupError {
