@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod drain;
+mod expansion;
 mod failures;
 mod house;
 mod leases;
 mod once;
 mod outages;
+mod simulation;
