@@ -77,6 +77,8 @@ fn spawn(house: &House, name: &str, rng: &mut fastrand::Rng) -> (Arc<Process>, R
     let process = Arc::new(Process { rng: Mutex::new(rng.fork()), dead: AtomicBool::new(false) });
     let mut worker = meeting(house.worker(name), process.clone());
     worker.clock = house.clock.skewed(jiff::SignedDuration::from_millis(rng.i64(-2_000..2_000)));
+    // Shorter than many calls take, so that a stop cuts work off.
+    worker.config.drain = Duration::from_millis(rng.u64(0..5_000));
     (worker.config.seed, worker.config.concurrency, worker.config.max_in_flight) = (rng.u64(..), 4, 12);
     (process, start_for_good(worker))
 }
@@ -99,8 +101,12 @@ async fn simulate(seed: u64) {
     let mut running = vec![spawn(&house, "w0", &mut rng), spawn(&house, "w1", &mut rng)];
     for restart in 2..6 {
         tokio::time::sleep(Duration::from_millis(rng.u64(100..40_000))).await;
-        let (process, _) = running.remove(rng.usize(0..2));
-        process.dead.store(true, Ordering::SeqCst);
+        let (process, worker) = running.remove(rng.usize(0..2));
+        if rng.bool() {
+            process.dead.store(true, Ordering::SeqCst);
+        } else {
+            finish(worker.end()).await;
+        }
         running.push(spawn(&house, &format!("w{restart}"), &mut rng));
     }
     tokio::time::sleep(Duration::from_secs(600)).await;
