@@ -81,7 +81,7 @@ async fn a_panicking_mitigation_leaks_no_permit_and_stops_nothing() {
     }
     let calls = AtomicUsize::new(0);
     let panicking = Arc::new(move |call: &'static str| {
-        if call == "iot.deactivate_certificate" && calls.fetch_add(1, Ordering::SeqCst) % 3 == 0 {
+        if call == "iot.deactivate_certificate" && calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
             panic!("a bug, made by a test");
         }
         Fate::Proceed

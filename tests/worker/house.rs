@@ -167,6 +167,18 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(24 * 3600), wait).await.expect("it never came to that");
 }
 
+/// Longer than any test runs.
+pub const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The worker with these fates at every port.
+pub fn meeting(mut worker: TwinWorker, fates: Arc<dyn Fates>) -> TwinWorker {
+    worker.queue = worker.queue.with_fates(Arc::clone(&fates));
+    worker.dead_letters = worker.dead_letters.with_fates(Arc::clone(&fates));
+    worker.ledger = worker.ledger.with_fates(Arc::clone(&fates));
+    worker.iot = worker.iot.with_fates(fates);
+    worker
+}
+
 pub async fn seconds(n: u64) {
     tokio::time::sleep(Duration::from_secs(n)).await;
 }

@@ -1,10 +1,13 @@
 //! The production worker on the in-memory twins, under a paused clock.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod crashes;
 mod drain;
+mod expansion;
 mod failures;
 mod house;
 mod leases;
 mod once;
 mod outages;
+mod simulation;
