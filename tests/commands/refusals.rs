@@ -43,7 +43,7 @@ async fn a_policy_with_mistakes_is_refused_with_line_and_column_for_each() {
     refused(
         &ran,
         &[
-            "policy.yaml:3:23: ",
+            "policy.yaml:3:22: ",
             "`5 parsecs`",
             "policy.yaml:7:5: unknown key `actons`",
             "did you mean `actions`",
