@@ -122,17 +122,25 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
         // Receivers first, since they feed the claimer, which feeds the tasks.
         receivers.close();
         receivers.wait().await;
-        // The claimer ends when the last receiver's channel is gone; it panics only on a bug, and then its tickets give back.
-        let _ = claimer.await;
-        tasks.close();
-        if tokio::time::timeout(shared.config.drain, tasks.wait()).await.is_err() {
+        let work = async {
+            // The claimer ends when the last receiver's channel is gone; it panics only on a bug, and then its tickets give back.
+            let _ = claimer.await;
+            tasks.close();
+            tasks.wait().await;
+        };
+        if tokio::time::timeout(shared.config.drain, work).await.is_err() {
             shared.abort.cancel();
             ended = Ended::CutShort;
+            tasks.close();
             let _ = tokio::time::timeout(FLUSH, tasks.wait()).await;
         }
         // Every task has sent its ending and waited for it; now the deletes that followed.
         closing.cancel();
-        let _ = heart.await;
+        let stuck_heart = heart.abort_handle();
+        if tokio::time::timeout(FLUSH, heart).await.is_err() {
+            // It would keep acknowledgements out.
+            stuck_heart.abort();
+        }
         finishing.cancel();
         let _ = tokio::time::timeout(FLUSH, finisher).await;
         acknowledging.cancel();

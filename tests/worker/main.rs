@@ -6,6 +6,7 @@ mod crashes;
 mod drain;
 mod expansion;
 mod failures;
+mod hanging;
 mod house;
 mod leases;
 mod once;
