@@ -12,3 +12,4 @@ mod leases;
 mod once;
 mod outages;
 mod simulation;
+mod slow;
