@@ -19,7 +19,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How long a policy may be locked by one finding. The lock is not renewed: this is several times what its four calls take when
-/// a hundred others wait for the same budget, and a worker that dies holding it delays only its own finding's takeover.
+/// a hundred others wait for the same budget. A worker that dies holding it delays other findings on that policy; the takeover of
+/// its own finding has the same name, and is let in.
 const LOCK: Duration = Duration::from_secs(300);
 
 /// When a message comes back that was throttled or locked out, at most.
@@ -246,7 +247,9 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
             }
         }
     };
-    for key in entered {
+    // Whoever took this finding over holds the locks under the same name: a claim that is lost leaves them closed, to be opened by
+    // the successor or to run out.
+    for key in entered.into_iter().filter(|_| shared.claims.is_ours(claim)) {
         if let Err(error) = shared.ledger.leave(key, &claim.key, shared.clock.now_ms(), acted).await {
             // The lock runs out by itself.
             shared.telemetry.finish_failed(key, &error);

@@ -38,11 +38,10 @@ async fn a_worker_that_lost_its_claim_does_not_open_the_lock_that_its_successor_
     let mut stalled = house.worker("stalled");
     stalled.ledger = house.ledger.with_fates(always("ledger.renew", Fate::Fail(Class::Transient)));
     stalled.queue = house.queue.with_fates(always("queue.change_visibility", Fate::Fail(Class::Transient)));
-    stalled.config.pollers = 1;
+    stalled.config.max_in_flight = 1;
     stalled.iot = house.iot.with_fates(always("iot.get_policy", Fate::Late(Duration::from_secs(90))));
     let stalled = start_for_good(stalled);
-    seconds(5).await;
-    stalled.stop.cancel();
+    until(|| house.telemetry.counts().claimed == 1).await;
 
     // Takes over after a minute, and is about to create a version when the other wakes.
     let mut successor = house.worker("successor");
@@ -51,7 +50,9 @@ async fn a_worker_that_lost_its_claim_does_not_open_the_lock_that_its_successor_
     let successor = start_for_good(successor);
     until(|| house.record(&first).owner == "successor").await;
     let other = start_for_good(house.worker("other"));
-    seconds(35).await;
+    until(|| house.telemetry.counts().lost_claims > 0 || house.iot.effects("CreatePolicyVersion").len() > 0).await;
+    assert!(house.iot.effects("CreatePolicyVersion").is_empty(), "the stalled worker woke too late for this test");
+    stalled.stop.cancel();
     house.publish(&second).await;
 
     until(|| house.queue.contents().is_empty()).await;
