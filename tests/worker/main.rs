@@ -4,6 +4,7 @@
 
 mod crashes;
 mod drain;
+mod edges;
 mod expansion;
 mod failures;
 mod hanging;
