@@ -8,6 +8,7 @@ use super::finisher::finish_all;
 use super::heartbeat::beat;
 use super::receiver::{Bounds, receive};
 use super::shared::{Parts, Shared};
+use crate::aws::Class;
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
@@ -161,11 +162,24 @@ async fn watch_for_the_end<Q: Queue, L, I>(shared: &Shared<Q, L, I>, bounds: &Bo
         let idle = bounds.idle.load(Ordering::SeqCst) >= shared.config.pollers.max(1);
         let nothing_here = idle && shared.in_flight.len() == 0;
         empty = match nothing_here {
-            true if shared.queue.depth().await.is_ok_and(|depth| depth.is_empty()) => empty + 1,
+            true if is_empty(shared).await => empty + 1,
             _ => 0,
         };
         if empty >= EMPTY_CHECK.1 {
             return Ended::Empty;
+        }
+    }
+}
+
+async fn is_empty<Q: Queue, L, I>(shared: &Shared<Q, L, I>) -> bool {
+    match shared.queue.depth().await {
+        Ok(depth) => depth.is_empty(),
+        Err(error) => {
+            // Whoever may not look would look for ever.
+            if error.class == Class::Denied {
+                shared.breaker.trip(&error.to_string());
+            }
+            false
         }
     }
 }
