@@ -10,6 +10,7 @@ mod failures;
 mod hanging;
 mod house;
 mod leases;
+mod many;
 mod once;
 mod outages;
 mod simulation;
