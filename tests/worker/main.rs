@@ -6,6 +6,7 @@ mod crashes;
 mod drain;
 mod edges;
 mod expansion;
+mod expansion_again;
 mod failures;
 mod hanging;
 mod house;
