@@ -202,7 +202,6 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "HOSTNAME names the container; it is read once at start")]
 fn worker_name(clock: &Clock) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
     format!("{host}-{}-{:x}", std::process::id(), clock.now_ms())
