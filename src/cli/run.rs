@@ -252,7 +252,7 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
                 ("tried again", counts.waiting),
                 ("dead letters", counts.dead),
             ];
-            let mut table = print::table(&["", how]);
+            let mut table = print::table(&["ended", how]);
             for (name, n) in rows {
                 table.add_row([name.to_owned(), n.to_string()]);
             }
