@@ -6,6 +6,9 @@ use crate::ledger::{DynamoLedger, Filter, Ledger, Record, Status};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+/// Records that one request looks at; a filter is applied to them afterwards, so a small page would mean many requests.
+const PAGE: usize = 1000;
+
 const LIST_HELP: &str = "\
 Examples:
   fleetwarden findings list --status dead
@@ -99,13 +102,15 @@ async fn list(ledger: &impl Ledger, filter: &Filter, limit: usize, output: Outpu
     let mut records: Vec<Record> = Vec::new();
     let mut next = None;
     loop {
-        let page = ledger.list(filter, limit - records.len(), next).await.map_err(|error| ledger_error(&error))?;
+        let page = ledger.list(filter, PAGE, next).await.map_err(|error| ledger_error(&error))?;
         records.extend(page.records);
         next = page.next;
-        if next.is_none() || records.len() >= limit {
+        if next.is_none() || records.len() > limit {
             break;
         }
     }
+    let more = records.len() > limit;
+    records.truncate(limit);
     records.sort_by_key(|record| std::cmp::Reverse(record.updated_at));
     match output {
         OutputFormat::Json => print::json(&records.iter().map(as_json).collect()),
@@ -122,7 +127,7 @@ async fn list(ledger: &impl Ledger, filter: &Filter, limit: usize, output: Outpu
                 ]);
             }
             print::line(&table.to_string());
-            let more = if next.is_some() { "; there are more, raise --limit" } else { "" };
+            let more = if more { "; there are more, raise --limit" } else { "" };
             print::line(&format!("{} records{more}", records.len()));
         }
     }
