@@ -33,7 +33,7 @@ pub struct FindingsArgs {
 /// The sub-commands of `findings`.
 #[derive(Debug, Subcommand)]
 pub enum FindingsCommand {
-    /// Findings that match, newest first
+    /// Findings that match, up to --limit; of those listed the latest stands first
     #[command(after_help = LIST_HELP)]
     List {
         /// Only with this status; may be repeated: claimed, waiting, held, dead, mitigated, compliant, observed, suppressed
