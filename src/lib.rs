@@ -5,6 +5,8 @@ pub mod budget;
 pub mod cli;
 pub mod clock;
 pub mod defender;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 pub mod finding;
 pub mod ledger;
 pub mod mitigation;
@@ -12,5 +14,6 @@ pub mod policy;
 pub mod queue;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod setup;
 pub mod telemetry;
 pub mod worker;

@@ -30,8 +30,8 @@ impl Effect {
     }
 }
 
-/// Operations whose missing table, queue or topic is a missing part of the deployment, not a finding's resource that is gone.
-const DEPLOYMENT_OPERATIONS: [&str; 15] = [
+/// Operations whose missing table or queue is a missing part of the deployment, not a finding's resource that is gone.
+const DEPLOYMENT_OPERATIONS: [&str; 14] = [
     "BatchExecuteStatement",
     "BatchGetItem",
     "ChangeMessageVisibilityBatch",
@@ -40,7 +40,6 @@ const DEPLOYMENT_OPERATIONS: [&str; 15] = [
     "DescribeTimeToLive",
     "GetItem",
     "GetQueueAttributes",
-    "Publish",
     "Query",
     "ReceiveMessage",
     "Scan",
@@ -301,7 +300,7 @@ mod tests {
             ("ReceiveMessage", Read, 400, "AWS.SimpleQueueService.NonExistentQueue", Denied),
             ("ReceiveMessage", Read, 400, "com.amazonaws.sqs#QueueDoesNotExist", Denied),
             ("GetItem", Read, 400, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", Denied),
-            ("Publish", Write, 404, "NotFound", Denied),
+            ("Publish", Write, 404, "NotFound", Gone),
             ("DescribeCertificate", Read, 404, "ResourceNotFoundException", Gone),
             ("DeletePolicyVersion", Write, 404, "ResourceNotFoundException", Gone),
             ("UpdateCertificate", Write, 406, "CertificateStateException", Permanent),

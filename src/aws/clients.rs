@@ -97,7 +97,9 @@ mod tests {
     use crate::aws::{Class, Effect, classify};
     use aws_config::Region;
     use aws_credential_types::Credentials;
-    use aws_credential_types::provider::SharedCredentialsProvider;
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::future::ProvideCredentials as ProvidedCredentials;
+    use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 
     fn config(endpoint: &str) -> SdkConfig {
         SdkConfig::builder()
@@ -106,6 +108,38 @@ mod tests {
             .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("a", "b", None)))
             .build()
+    }
+
+    #[derive(Debug)]
+    struct NoCredentials;
+    impl ProvideCredentials for NoCredentials {
+        fn provide_credentials<'a>(&'a self) -> ProvidedCredentials<'a>
+        where
+            Self: 'a,
+        {
+            ProvidedCredentials::ready(Err(CredentialsError::not_loaded("nothing is configured")))
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_stop_the_line_and_no_request_is_sent() {
+        let config = config("http://127.0.0.1:1").into_builder();
+        let clients = Clients::new(&config.credentials_provider(SharedCredentialsProvider::new(NoCredentials)).build());
+        let error = clients.sqs.list_queues().send().await;
+        let error = classify("ListQueues", Effect::Read, error.unwrap_err());
+        assert_eq!(error.class, Class::Denied, "{error}");
+        assert!(error.message.contains("nothing is configured"), "{error}");
+        let error = clients.iot.update_certificate().certificate_id("c").new_status("INACTIVE".into()).send().await;
+        let error = classify("UpdateCertificate", Effect::Write, error.unwrap_err());
+        assert_eq!(error.class, Class::Denied, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_cannot_be_built_is_permanent() {
+        let clients = Clients::new(&config("http://127.0.0.1:1"));
+        let error = clients.iot.update_certificate().send().await;
+        let error = classify("UpdateCertificate", Effect::Write, error.unwrap_err());
+        assert_eq!(error.class, Class::Permanent, "{error}");
     }
 
     #[tokio::test]

@@ -66,6 +66,20 @@ impl CallError {
         Self { class, operation, code: None, message: message.into(), request_id: None }
     }
 
+    /// What an operator can do about it, a clause to be put behind a colon; `None` where there is nothing general to say.
+    pub fn advice(&self) -> Option<String> {
+        match (self.class, &self.code) {
+            (Class::Denied, None) => {
+                Some("configure credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)".to_owned())
+            }
+            (Class::Denied, Some(_)) => {
+                Some(format!("allow these credentials to call {}, or renew them", self.operation))
+            }
+            (Class::Transient, None) => Some("check the network, AWS_ENDPOINT_URL and AWS_REGION".to_owned()),
+            _ => None,
+        }
+    }
+
     /// The same error with its wire code.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {

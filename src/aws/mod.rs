@@ -5,6 +5,7 @@ mod classify;
 mod clients;
 mod error;
 mod fate;
+pub mod startup;
 
 pub use classify::{Effect, classify, classify_entry};
 pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};

@@ -1,8 +1,19 @@
 //! One file per command; they print, and decide nothing.
 
+#[cfg(feature = "sandbox")]
+mod demo;
 pub mod error;
+mod findings;
 pub mod output;
-pub mod policy;
+mod policy;
+mod print;
+mod root;
+mod run;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod setup;
+mod status;
 
 pub use error::CliError;
 pub use output::OutputFormat;
+pub use root::{Cli, Command, execute};

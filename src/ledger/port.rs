@@ -168,7 +168,8 @@ pub trait Ledger: Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<(), WriteError>> + Send;
 
-    /// Ends claims. Repeating a finish (after a lost reply) succeeds as long as nobody has claimed the record since.
+    /// Ends claims. Repeating a finish (after a lost reply) succeeds as long as nobody has claimed the record since; ending an
+    /// ended record under another status is a [`WriteError::LostClaim`].
     fn finish(
         &self,
         finishes: &[Finish],

@@ -99,3 +99,206 @@ pub fn after(now: i64, lease: Duration) -> i64 {
 pub fn expiry(now: i64) -> i64 {
     after(now, RETENTION) / 1000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Severity;
+    use proptest::prelude::*;
+
+    const LEASE: Duration = Duration::from_secs(60);
+    const NOW: i64 = 1_790_000_000_000;
+    const MODES: [ReplayMode; 3] = [ReplayMode::Fresh, ReplayMode::Again, ReplayMode::Force];
+
+    fn subject() -> Subject {
+        Subject {
+            key: "finding#1".to_owned(),
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            task_id: None,
+            check: "LOGGING_DISABLED_CHECK".to_owned(),
+            reason_code: "LOGGING_DISABLED".to_owned(),
+            severity: Severity::Low,
+            resource_type: "ACCOUNT_SETTINGS".to_owned(),
+            resource_id: "123456789012".to_owned(),
+            fingerprint: "fingerprint".to_owned(),
+            payload: "{}".to_owned(),
+        }
+    }
+
+    fn record(status: Status) -> Record {
+        Record {
+            status,
+            epoch: 7,
+            attempts: 3,
+            rule: Some("rule".to_owned()),
+            cursor: Some("page 2".to_owned()),
+            ..first_claim(subject(), "alice", NOW, LEASE)
+        }
+    }
+
+    fn message(replay: ReplayMode) -> ClaimRequest {
+        ClaimRequest { subject: subject(), replay }
+    }
+
+    fn arrive_at(record: &Record, replay: ReplayMode, now: i64) -> Arrival {
+        arrive(record, &message(replay), "bob", now, LEASE)
+    }
+
+    #[track_caller]
+    fn taken(arrival: Arrival) -> Record {
+        match arrival {
+            Arrival::TakeOver { record, seen_epoch: 7 } => *record,
+            other => panic!("no takeover of epoch 7: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_first_claim_starts_at_epoch_one_and_outlives_its_last_write_by_120_days() {
+        let record = first_claim(subject(), "alice", NOW, LEASE);
+        assert_eq!((record.status, record.epoch, record.attempts), (Status::Claimed, 1, 0));
+        assert_eq!((record.lease_until, record.first_seen, record.updated_at), (NOW + 60_000, NOW, NOW));
+        assert_eq!(record.expires_at, NOW / 1000 + 120 * 86_400);
+    }
+
+    #[test]
+    fn a_live_lease_keeps_everybody_out_until_its_very_end() {
+        let held = record(Status::Claimed);
+        for mode in MODES {
+            assert_eq!(arrive_at(&held, mode, NOW + 59_999), Arrival::Busy { until: NOW + 60_000 });
+            let taken = taken(arrive_at(&held, mode, NOW + 60_000));
+            assert_eq!((taken.epoch, taken.attempts, taken.owner.as_str()), (8, 4, "bob"));
+        }
+    }
+
+    #[test]
+    fn a_waiting_record_is_claimed_when_due_and_spends_no_attempt() {
+        let waiting = Record { retry_at: Some(NOW + 5), ..record(Status::Waiting) };
+        for mode in MODES {
+            assert_eq!(arrive_at(&waiting, mode, NOW + 4), Arrival::Busy { until: NOW + 5 });
+            let taken = taken(arrive_at(&waiting, mode, NOW + 5));
+            assert_eq!((taken.attempts, taken.retry_at), (3, None));
+        }
+        taken(arrive_at(&Record { retry_at: None, ..waiting }, ReplayMode::Fresh, NOW));
+    }
+
+    #[test]
+    fn every_ended_record_answers_each_replay_mode_as_the_diagram_says() {
+        use ReplayMode::{Again, Force, Fresh};
+        for (status, claimed_by) in [
+            (Status::Held, &[Again, Force][..]),
+            (Status::Dead, &[Again, Force]),
+            (Status::Compliant, &[Again, Force]),
+            (Status::Observed, &[Again, Force]),
+            (Status::Suppressed, &[Again, Force]),
+            (Status::Mitigated, &[Force]),
+            (Status::Expanded, &[Force]),
+        ] {
+            for mode in [Fresh, Again, Force] {
+                let arrival = arrive_at(&record(status), mode, NOW + 1);
+                if claimed_by.contains(&mode) {
+                    let taken = taken(arrival);
+                    assert_eq!((taken.status, taken.epoch), (Status::Claimed, 8), "{status} {mode:?}");
+                    assert_eq!(taken.attempts, 0, "a second chance starts afresh: {status} {mode:?}");
+                } else {
+                    assert_eq!(arrival, Arrival::Duplicate(status), "{mode:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_fingerprint_is_a_mismatch_whatever_the_status_and_the_mode() {
+        for status in Status::ALL {
+            for replay in MODES {
+                let forged = ClaimRequest {
+                    subject: Subject { fingerprint: "another".to_owned(), ..subject() },
+                    ..message(replay)
+                };
+                assert_eq!(arrive(&record(status), &forged, "bob", NOW + 90_000, LEASE), Arrival::Mismatch);
+            }
+        }
+    }
+
+    #[test]
+    fn a_takeover_keeps_what_was_known_and_done() {
+        let held = record(Status::Claimed);
+        let taken = taken(arrive_at(&held, ReplayMode::Fresh, NOW + 90_000));
+        assert_eq!((&taken.subject, &taken.cursor, &taken.rule), (&held.subject, &held.cursor, &held.rule));
+        assert_eq!((taken.first_seen, taken.updated_at), (NOW, NOW + 90_000));
+    }
+
+    #[test]
+    fn times_beyond_the_calendar_are_clamped() {
+        assert_eq!(after(i64::MAX - 1, LEASE), i64::MAX);
+        assert_eq!(after(0, Duration::MAX), i64::MAX);
+    }
+
+    /// One thing that happens to a finding; the numbers choose a worker, an advance of time, an end.
+    #[derive(Debug, Clone)]
+    enum Event {
+        Arrives { worker: usize, mode: ReplayMode, after_ms: i64 },
+        Ends { status: Status, retry_in: i64 },
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let arrives = (0..3_usize, proptest::sample::select(MODES.to_vec()), 0..90_000_i64)
+            .prop_map(|(worker, mode, after_ms)| Event::Arrives { worker, mode, after_ms });
+        let ends = (proptest::sample::select(Status::ALL.to_vec()), 0..90_000_i64)
+            .prop_filter("a claim cannot end as claimed", |(status, _)| *status != Status::Claimed)
+            .prop_map(|(status, retry_in)| Event::Ends { status, retry_in });
+        proptest::collection::vec(prop_oneof![2 => arrives, 1 => ends], 1..60)
+    }
+
+    proptest! {
+        /// The model knows only who holds a lease until when, and what may follow an end.
+        #[test]
+        fn epochs_only_grow_and_one_owner_at_a_time_holds_a_live_lease(events in events()) {
+            let mut now = NOW;
+            let mut record = first_claim(subject(), "worker-0", now, LEASE);
+            let mut holder = Some((0, now + 60_000));
+            for event in events {
+                let before = record.clone();
+                match event {
+                    Event::Arrives { worker, mode, after_ms } => {
+                        now += after_ms;
+                        let arrival = arrive(&record, &message(mode), &format!("worker-{worker}"), now, LEASE);
+                        let free = match (holder, before.status) {
+                            (Some((_, until)), _) => until <= now,
+                            (None, Status::Waiting) => before.retry_at.is_none_or(|due| due <= now),
+                            (None, Status::Mitigated | Status::Expanded) => mode == ReplayMode::Force,
+                            (None, _) => mode != ReplayMode::Fresh,
+                        };
+                        match arrival {
+                            Arrival::TakeOver { record: taken, seen_epoch } => {
+                                prop_assert!(free, "taken from {holder:?} at {now}: {before:?}");
+                                prop_assert_eq!(seen_epoch, before.epoch);
+                                prop_assert_eq!(taken.epoch, before.epoch + 1);
+                                record = *taken;
+                                holder = Some((worker, now + 60_000));
+                            }
+                            Arrival::Busy { until } => {
+                                prop_assert!(!free && until > now);
+                                let expected = holder.map_or(before.retry_at, |(_, until)| Some(until));
+                                prop_assert_eq!(Some(until), expected);
+                            }
+                            Arrival::Duplicate(status) => prop_assert!(!free && status == before.status),
+                            Arrival::Mismatch => prop_assert!(false, "the fingerprint is the same"),
+                        }
+                    }
+                    // Whoever holds the claim may end it, late or not, as long as nobody has taken it over.
+                    Event::Ends { status, retry_in } if holder.is_some() => {
+                        let retry_at = (status == Status::Waiting).then_some(now + retry_in);
+                        record = Record { status, retry_at, ..record };
+                        holder = None;
+                    }
+                    Event::Ends { .. } => {}
+                }
+                prop_assert!(record.epoch >= before.epoch);
+                let expected = holder.map(|(worker, until)| (format!("worker-{worker}"), until));
+                let claimed = record.status == Status::Claimed;
+                prop_assert_eq!(claimed.then(|| (record.owner.clone(), record.lease_until)), expected);
+            }
+        }
+    }
+}

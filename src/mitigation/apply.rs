@@ -50,10 +50,18 @@ pub async fn apply<I: IotControl, J: Journal>(
     (steps.0, Ok(effect))
 }
 
+/// Steps that are spelt out in words; the record has them all.
+const MAX_NAMED: usize = 3;
+
 fn effect(steps: &[Step]) -> Effect {
     let words = |wanted: &dyn Fn(StepOutcome) -> bool| {
-        let matching = steps.iter().filter(|step| wanted(step.outcome));
-        matching.map(|step| format!("{} {}: {}", step.action, step.target, step.detail)).collect::<Vec<_>>().join("; ")
+        let matching: Vec<&Step> = steps.iter().filter(|step| wanted(step.outcome)).collect();
+        let named = matching.iter().take(MAX_NAMED);
+        let mut words: Vec<_> = named.map(|step| format!("{} {}: {}", step.action, step.target, step.detail)).collect();
+        if matching.len() > MAX_NAMED {
+            words.push(format!("and {} more", matching.len() - MAX_NAMED));
+        }
+        words.join("; ")
     };
     if steps.iter().any(|step| step.outcome == StepOutcome::Changed) {
         Effect::Mitigated { what: words(&|outcome| outcome == StepOutcome::Changed) }

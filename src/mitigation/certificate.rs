@@ -7,8 +7,9 @@ use crate::finding::{ActionType, ResourceIdentifier};
 use crate::ledger::{Step, StepOutcome};
 use std::future::Future;
 
-/// Certificates that one finding may act on. A ledger item holds 400 KB and a step some 200 bytes.
-const MAX_CERTIFICATES: usize = 1500;
+/// Certificates that one finding may act on. A ledger item holds 400 KB; two actions on a certificate leave two steps of some 200
+/// and 300 bytes, so 500 certificates take at most 250 KB.
+const MAX_CERTIFICATES: usize = 500;
 
 /// Deactivates the finding's device certificate, or every device certificate that an intermediate CA's finding relates to.
 pub(super) async fn deactivate_devices<I: IotControl, J: Journal>(

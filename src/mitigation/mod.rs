@@ -3,6 +3,7 @@
 mod apply;
 mod certificate;
 mod groups;
+mod iot;
 mod job;
 mod logging;
 mod memory;
@@ -14,6 +15,7 @@ mod publish;
 
 pub use apply::{Effect, apply};
 pub use groups::thing_groups;
+pub use iot::AwsIot;
 pub use job::{ActionError, Job, Journal};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;

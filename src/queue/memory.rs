@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 /// The longest long poll SQS grants.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-/// The largest message, and the largest batch, in bytes of bodies and attributes.
+/// The largest message, in bytes of body and attributes. A request may not be larger either; a larger batch goes as several
+/// requests, which this twin need not show.
 const MAX_BYTES: usize = 1024 * 1024;
 /// Message attributes that one message may carry.
 const MAX_ATTRIBUTES: usize = 10;
@@ -328,11 +329,6 @@ impl Queue for MemoryQueue {
 
     async fn send(&self, messages: &[Outgoing]) -> Result<Vec<Result<String, CallError>>, CallError> {
         check_batch(SEND, messages.len())?;
-        if messages.iter().map(size).sum::<usize>() > MAX_BYTES {
-            return Err(
-                SEND.refuse("BatchRequestTooLong", "the batch is larger than 1048576 bytes: send fewer at once")
-            );
-        }
         SEND.run(&*self.fates, async |fault| {
             let each = messages.iter().enumerate();
             Ok(each.map(|(index, message)| fault.check(index).and_then(|()| self.send_one(message))).collect())
@@ -395,6 +391,9 @@ fn check_content(message: &Outgoing) -> Result<(), CallError> {
     if message.body.is_empty() {
         return Err(SEND.refuse("MissingParameter", "the message body is empty"));
     }
+    if size(message) > MAX_BYTES {
+        return Err(SEND.refuse("InvalidParameterValue", "the message is larger than 1048576 bytes"));
+    }
     if message.attributes.len() > MAX_ATTRIBUTES {
         return Err(SEND.refuse("InvalidParameterValue", "a message has at most ten attributes"));
     }
@@ -408,3 +407,6 @@ fn check_content(message: &Outgoing) -> Result<(), CallError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

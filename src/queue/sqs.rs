@@ -1,6 +1,6 @@
 //! The queue on Amazon SQS.
 
-use super::port::{Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
+use super::port::{BATCH, Depth, Outgoing, Queue, Received};
 use crate::aws::{CallError, Class, Effect, RECEIVE_TIMEOUT, classify, classify_entry};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
@@ -61,9 +61,9 @@ impl Queue for SqsQueue {
             .client
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(i32::try_from(max.clamp(1, super::port::BATCH)).unwrap_or(10))
-            .wait_time_seconds(seconds(wait.min(Duration::from_secs(20))))
-            .visibility_timeout(seconds(visibility.min(MAX_VISIBILITY)))
+            .max_number_of_messages(i32::try_from(max).unwrap_or(i32::MAX))
+            .wait_time_seconds(seconds(wait))
+            .visibility_timeout(seconds(visibility))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
@@ -78,9 +78,7 @@ impl Queue for SqsQueue {
 
     async fn delete(&self, handles: &[String]) -> Result<Vec<Result<(), CallError>>, CallError> {
         const OPERATION: &str = "DeleteMessageBatch";
-        if handles.is_empty() {
-            return Ok(Vec::new());
-        }
+        check_size(OPERATION, handles.len())?;
         let entries = handles.iter().enumerate().map(|(index, handle)| {
             DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(handle).build()
         });
@@ -93,15 +91,13 @@ impl Queue for SqsQueue {
 
     async fn change_visibility(&self, entries: &[(String, Duration)]) -> Result<Vec<Result<(), CallError>>, CallError> {
         const OPERATION: &str = "ChangeMessageVisibilityBatch";
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
+        check_size(OPERATION, entries.len())?;
         let count = entries.len();
         let entries = entries.iter().enumerate().map(|(index, (handle, visibility))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
                 .receipt_handle(handle)
-                .visibility_timeout(seconds((*visibility).min(MAX_VISIBILITY)))
+                .visibility_timeout(seconds(*visibility))
                 .build()
         });
         let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| malformed(OPERATION, &error))?;
@@ -112,6 +108,7 @@ impl Queue for SqsQueue {
     }
 
     async fn send(&self, messages: &[Outgoing]) -> Result<Vec<Result<String, CallError>>, CallError> {
+        check_size("SendMessageBatch", messages.len())?;
         let mut results = Vec::with_capacity(messages.len());
         for chunk in chunks(messages) {
             let first = results.len();
@@ -150,6 +147,16 @@ impl Queue for SqsQueue {
 fn seconds(duration: Duration) -> i32 {
     let up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(up).unwrap_or(i32::MAX)
+}
+
+/// SQS's own rule, told without a request: a batch may be sent in parts, of which none would then have the wrong size.
+fn check_size(operation: &'static str, entries: usize) -> Result<(), CallError> {
+    let refused = |code: &str, message: &str| Err(CallError::new(Class::Permanent, operation, message).with_code(code));
+    match entries {
+        0 => refused("EmptyBatchRequest", "a batch holds at least one entry"),
+        1..=BATCH => Ok(()),
+        _ => refused("TooManyEntriesInBatchRequest", "a batch holds at most 10 entries"),
+    }
 }
 
 fn malformed(operation: &'static str, error: &dyn std::fmt::Display) -> CallError {
@@ -220,7 +227,7 @@ fn chunks(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     let (mut start, mut bytes) = (0, 0);
     for (index, message) in messages.iter().enumerate() {
         let size = size_of(message);
-        if index > start && (bytes + size > SEND_BYTES || index - start == super::port::BATCH) {
+        if index > start && (bytes + size > SEND_BYTES || index - start == BATCH) {
             chunks.push(&messages[start..index]);
             (start, bytes) = (index, 0);
         }

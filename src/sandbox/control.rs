@@ -22,7 +22,8 @@ pub enum AwsService {
     Dynamodb,
 }
 
-/// How often the calls of one service fail, and how. Each call meets at most one fault, so the rates add up to at most 1.
+/// How often the calls of one service fail, and how. Each call meets at most one of the first three, so these add up to at most
+/// 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceFaults {
@@ -32,6 +33,9 @@ pub struct ServiceFaults {
     pub drop_rate: f64,
     /// Share of calls that run and whose connection is then closed without a reply.
     pub lost_reply_rate: f64,
+    /// Share of the entries of a batch that fail with an internal error inside a reply of 200, and are not run. Apart from the
+    /// other rates; SQS's batches and DynamoDB's `BatchExecuteStatement` have it.
+    pub entry_error_rate: f64,
     /// Every call is refused for lack of permission (4xx).
     pub denied: bool,
 }
@@ -51,9 +55,13 @@ impl AwsFaults {
     fn complaint(&self) -> Option<String> {
         self.services.iter().find_map(|(service, faults)| {
             let rates = [faults.error_rate, faults.drop_rate, faults.lost_reply_rate];
-            let fits = rates.iter().all(|rate| (0.0..=1.0).contains(rate)) && rates.iter().sum::<f64>() <= 1.0;
+            let fits = rates.iter().all(|rate| (0.0..=1.0).contains(rate))
+                && rates.iter().sum::<f64>() <= 1.0
+                && (0.0..=1.0).contains(&faults.entry_error_rate);
             (!fits).then(|| {
-                format!("the rates of {service:?} are {rates:?}; each must be 0.0 to 1.0, and together at most 1.0")
+                format!(
+                    "each rate of {service:?} must be 0.0 to 1.0, and those of error, drop and lost reply together at most 1.0"
+                )
             })
         })
     }
@@ -96,6 +104,20 @@ impl FaultInjector {
     /// The faults in force.
     pub(super) fn current(&self) -> AwsFaults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Whether entries of batches of `service` fail at all.
+    pub(super) fn fails_entries(&self, service: AwsService) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.services.get(&service).is_some_and(|faults| faults.entry_error_rate > 0.0)
+    }
+
+    /// Whether the next entry of a batch of `service` fails.
+    pub(super) fn entry_fails(&self, service: AwsService) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (faults, rng) = &mut *state;
+        let rate = faults.services.get(&service).map_or(0.0, |faults| faults.entry_error_rate);
+        rng.f64() < rate
     }
 
     /// The fate of the next call of `service`.
@@ -153,7 +175,8 @@ mod tests {
     #[test]
     fn faults_come_at_their_rates_and_the_same_seed_repeats_them() {
         let injector = FaultInjector::default();
-        let faults = with(ServiceFaults { error_rate: 0.2, drop_rate: 0.1, lost_reply_rate: 0.3, denied: false });
+        let faults =
+            with(ServiceFaults { error_rate: 0.2, drop_rate: 0.1, lost_reply_rate: 0.3, ..Default::default() });
         let run = || {
             injector.set(faults.clone()).unwrap();
             (0..10_000).map(|_| injector.verdict(AwsService::Sqs)).collect::<Vec<_>>()

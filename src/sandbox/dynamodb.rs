@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::partiql::execute::{Failure, batch_execute_statement, execute_statement};
+use super::indexes;
+use super::partiql::{Failure, batch_execute_statement, execute_statement};
 use super::reply::{Reply, dynamodb_error, json_reply, reply};
 
 /// The library refuses the 129th request at a time where AWS would take it; more wait here instead.
@@ -41,14 +42,16 @@ impl DynamoDbService {
     pub(super) async fn handle(&self, operation: &str, body: Bytes) -> Reply {
         let _turn = self.at_once.acquire().await;
         match operation {
-            "ExecuteStatement" => self.partiql(body, execute_statement).await,
-            "BatchExecuteStatement" => self.partiql(body, batch_execute_statement).await,
+            "ExecuteStatement" => self.run(body, execute_statement).await,
+            "BatchExecuteStatement" => self.run(body, batch_execute_statement).await,
+            "Query" if names_index(&body) => self.run(body, indexes::query).await,
+            "Scan" if names_index(&body) => self.run(body, indexes::scan).await,
             _ => self.pass_on(operation, body).await,
         }
     }
 
-    /// Runs a PartiQL request on a thread of its own: a scan of a large table takes a while.
-    async fn partiql<T: DeserializeOwned + Send + 'static>(
+    /// Runs a request on a thread of its own: a scan of a large table takes a while.
+    async fn run<T: DeserializeOwned + Send + 'static>(
         &self,
         body: Bytes,
         run: fn(&RustackDynamoDB, T) -> Result<Value, Failure>,
@@ -73,7 +76,7 @@ impl DynamoDbService {
             }
             Err(panic) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                dynamodb_error(status, "InternalServerError", &format!("the statement failed: {panic}"), None)
+                dynamodb_error(status, "InternalServerError", &format!("the request failed: {panic}"), None)
             }
         }
     }
@@ -104,4 +107,10 @@ impl DynamoDbService {
         let text = String::from_utf8_lossy(&body).replace(LIBRARY_ACCOUNT, &format!(":{}:table/", self.account));
         http::Response::from_parts(parts, Bytes::from(text))
     }
+}
+
+/// Whether a `Query` or `Scan` reads an index.
+fn names_index(body: &Bytes) -> bool {
+    let request: Option<Value> = serde_json::from_slice(body).ok();
+    request.is_some_and(|request| request.get("IndexName").is_some_and(Value::is_string))
 }

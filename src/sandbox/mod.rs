@@ -7,19 +7,22 @@
 //! | file | what it adds |
 //! |---|---|
 //! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
-//! | `sqs.rs`, `receipt.rs` | receipt handles that can be invalid or stale, limits, redrive policies as AWS reads them |
+//! | `sqs.rs`, `receipt.rs`, `large.rs` | receipt handles that can be invalid or stale, limits, redrive policies, bodies up to 1 MiB |
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
-//! | `dynamodb.rs`, [`partiql`] | PartiQL statements and batches |
+//! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
 //! | [`iot`] | the fleet, its audits and its mitigations |
-//! | `control.rs` | faults on demand: errors, dropped connections, lost replies, denials |
+//! | `control.rs`, `entries.rs` | faults on demand: errors, dropped connections, lost replies, denials |
 //!
 //! Nothing is authenticated and nothing is kept: it listens on 127.0.0.1 only and forgets everything when it stops.
 
 mod control;
 mod dynamodb;
+mod entries;
 mod envelope;
+mod indexes;
 pub mod iot;
-pub mod partiql;
+mod large;
+mod partiql;
 mod receipt;
 mod reply;
 mod routing;

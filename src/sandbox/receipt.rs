@@ -13,18 +13,21 @@ pub(super) struct Receipt {
     /// The library's handle.
     pub(super) inner: String,
     /// When the message was received, in milliseconds since 1970.
-    pub(super) received_at_ms: u64,
+    pub(super) received_at_ms: i64,
+    /// The marker of the message's body, if that is kept aside.
+    pub(super) marker: Option<String>,
 }
 
 /// The handle that a client sees.
-pub(super) fn seal(queue: &str, inner: &str) -> String {
-    base64::encode(format!("{queue}:{inner}"))
+pub(super) fn seal(queue: &str, inner: &str, marker: Option<&str>) -> String {
+    base64::encode(format!("{queue}:{inner}:{}", marker.unwrap_or_default()))
 }
 
 /// Reads a handle back; none when `queue` cannot have given it out.
 pub(super) fn open(queue: &str, handle: &str) -> Option<Receipt> {
     let sealed = String::from_utf8(base64::decode(handle).ok()?).ok()?;
-    let (from, inner) = sealed.split_once(':')?;
+    let (from, rest) = sealed.split_once(':')?;
+    let (inner, marker) = rest.split_once(':')?;
     if from != queue {
         return None;
     }
@@ -34,8 +37,9 @@ pub(super) fn open(queue: &str, handle: &str) -> Option<Receipt> {
     let (message, nanos, nonce) = (parts.next()?, parts.next()?, parts.next()?);
     Uuid::parse_str(message).ok()?;
     Uuid::parse_str(nonce).ok()?;
-    let received_at_ms = u64::try_from(nanos.parse::<u128>().ok()? / 1_000_000).ok()?;
-    Some(Receipt { inner: inner.to_owned(), received_at_ms })
+    let received_at_ms = i64::try_from(nanos.parse::<u128>().ok()? / 1_000_000).ok()?;
+    let marker = (!marker.is_empty()).then(|| marker.to_owned());
+    Some(Receipt { inner: inner.to_owned(), received_at_ms, marker })
 }
 
 #[cfg(test)]
@@ -45,9 +49,9 @@ mod tests {
     #[test]
     fn a_handle_opens_only_for_the_queue_that_gave_it_out() {
         let inner = base64::encode(format!("{}:1700000000123456789:{}", Uuid::nil(), Uuid::nil()));
-        let sealed = seal("findings", &inner);
+        let sealed = seal("findings", &inner, Some("kept:aside:1"));
         let receipt = open("findings", &sealed).unwrap();
-        assert_eq!(receipt, Receipt { inner, received_at_ms: 1_700_000_000_123 });
+        assert_eq!(receipt, Receipt { inner, received_at_ms: 1_700_000_000_123, marker: Some("kept:aside:1".into()) });
         assert_eq!(open("findings-dlq", &sealed), None);
         for invalid in ["", "nonsense", "AQEB", &base64::encode("findings:nonsense")] {
             assert_eq!(open("findings", invalid), None, "{invalid:?}");

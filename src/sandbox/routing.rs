@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::control::{AwsFaults, AwsService, FaultInjector, Verdict, access_denied, internal_error};
 use super::dynamodb::DynamoDbService;
+use super::entries::thin;
 use super::iot::{DropConnection, IotConfig, IotService};
 use super::reply::{Reply, json_reply, reply, xml_reply};
 use super::sns::{Params, SnsService};
@@ -86,6 +87,11 @@ impl Services {
             return self.call(Call::Dynamodb(operation.to_owned()), request.into_body()).await;
         }
         match (request.method(), request.uri().path()) {
+            // The links in SNS's messages are calls too, with the parameters in the URL.
+            (&Method::GET, "/") if request.uri().query().is_some() => {
+                let body = Bytes::from(request.uri().query().unwrap_or_default().to_owned());
+                self.call(Call::Sns(parse_form_params(&body)), body).await
+            }
             (&Method::POST, "/") => {
                 let params = parse_form_params(request.body());
                 if get_optional_param(&params, "Action") == Some("GetCallerIdentity") {
@@ -108,12 +114,35 @@ impl Services {
             Verdict::Drop => return Err(DropConnection),
             Verdict::Run | Verdict::LoseReply => {}
         }
-        let reply = match call {
+        let reply = self.run_entries(call, body).await;
+        if verdict == Verdict::LoseReply { Err(DropConnection) } else { Ok(reply) }
+    }
+
+    /// Runs a call, without the entries of a batch that are to fail.
+    async fn run_entries(&self, call: Call, body: Bytes) -> Reply {
+        let service = call.service();
+        let thinned = match &call {
+            Call::Sqs(operation) | Call::Dynamodb(operation) if self.faults.fails_entries(service) => {
+                thin(service, operation, &body, || self.faults.entry_fails(service))
+            }
+            _ => None,
+        };
+        let Some(mut thinned) = thinned else {
+            return self.run(call, body).await;
+        };
+        let reply = match thinned.request.take() {
+            Some(request) => Some(self.run(call, request).await),
+            None => None,
+        };
+        thinned.rejoin(reply)
+    }
+
+    async fn run(&self, call: Call, body: Bytes) -> Reply {
+        match call {
             Call::Sqs(operation) => self.sqs.handle(&operation, body).await,
             Call::Dynamodb(operation) => self.dynamodb.handle(&operation, body).await,
             Call::Sns(params) => self.sns.handle(&params, body).await,
-        };
-        if verdict == Verdict::LoseReply { Err(DropConnection) } else { Ok(reply) }
+        }
     }
 
     /// `GetCallerIdentity` of STS: the one call of it that the program makes.
@@ -132,6 +161,18 @@ impl Services {
             Ok(()) => json_reply(StatusCode::OK, &json!(self.faults.current())),
             Err(complaint) => json_reply(StatusCode::BAD_REQUEST, &json!({ "message": complaint })),
         }
+    }
+
+    /// The topics, for tests that publish as the fleet does.
+    #[cfg(test)]
+    pub(super) fn topics(&self) -> &SnsService {
+        &self.sns
+    }
+
+    /// How many large bodies are kept aside.
+    #[cfg(test)]
+    pub(super) fn large_bodies(&self) -> usize {
+        self.sqs.large.len()
     }
 
     /// Ends the tasks that queues are.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -121,6 +122,12 @@ impl Sandbox {
             .build()
     }
 
+    /// The services, for tests that reach behind the listener.
+    #[cfg(test)]
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// Closes the listener and every connection, and returns when that is done.
     pub async fn stop(mut self) {
         self.listening.abort();
@@ -146,9 +153,9 @@ async fn accept(listener: TcpListener, services: Arc<Services>) {
                     connections.spawn(serve(stream, Arc::clone(&services)));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: the next connection to end frees one.
+                    // Out of file descriptors, most likely: give connections a moment to end.
                     tracing::warn!(%error, "the sandbox could not accept a connection");
-                    connections.join_next().await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             },
             Some(_) = connections.join_next() => {}

@@ -5,11 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use aws_smithy_types::base64;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use jiff::Timestamp;
 use rustack_sns_core::config::SnsConfig;
 use rustack_sns_core::filter::evaluate_filter_policy;
 use rustack_sns_core::handler::RustackSnsHandler;
@@ -19,10 +17,11 @@ use rustack_sns_core::subscription::FilterPolicyScope;
 use rustack_sns_http::dispatch::SnsHandler;
 use rustack_sns_http::request::{get_optional_param, parse_message_attributes, parse_publish_batch_entries};
 use rustack_sns_http::router::resolve_operation;
-use rustack_sqs_core::message::now_epoch_millis;
 use rustack_sqs_core::provider::RustackSqs;
 use rustack_sqs_model::input::SendMessageInput;
-use rustack_sqs_model::types::MessageAttributeValue;
+use serde::Serialize;
+
+use crate::clock::Clock;
 
 use super::envelope::{Attributes, Delivery, Publication, envelope};
 use super::iot::TopicPublisher;
@@ -47,6 +46,7 @@ pub(super) struct SnsService {
     queues: Arc<RustackSqs>,
     region: String,
     endpoint: String,
+    clock: Clock,
     /// Message ids only have to differ.
     ids: Mutex<fastrand::Rng>,
 }
@@ -81,7 +81,15 @@ impl SnsService {
         let region = config.default_region.clone();
         let topics = Arc::new(RustackSns::new(config, Arc::new(FifoBridge(Arc::clone(&queues)))));
         let handler = RustackSnsHandler::new(Arc::clone(&topics));
-        Self { topics, handler, queues, region, endpoint, ids: Mutex::new(fastrand::Rng::with_seed(1)) }
+        Self {
+            topics,
+            handler,
+            queues,
+            region,
+            endpoint,
+            clock: Clock::system(),
+            ids: Mutex::new(fastrand::Rng::with_seed(1)),
+        }
     }
 
     /// Answers a request whose body is `body` and whose parameters are `params`.
@@ -114,11 +122,7 @@ impl SnsService {
     async fn publish_request(&self, params: &Params, topic_arn: &str) -> Result<Reply, Refusal> {
         let of = |name| get_optional_param(params, name).map(str::to_owned);
         let parsed = parse_message_attributes(params, "MessageAttributes");
-        let attributes = parsed.map_err(|error| Refusal::invalid(error.message))?;
-        let attributes = attributes
-            .into_iter()
-            .map(|(name, value)| Ok((name, attribute(value.data_type, value.string_value, value.binary_value)?)))
-            .collect::<Result<Attributes, Refusal>>()?;
+        let attributes = for_queues(&parsed.map_err(|error| Refusal::invalid(error.message))?)?;
         let id = self
             .publish_one(Publication {
                 topic_arn: topic_arn.to_owned(),
@@ -154,12 +158,7 @@ impl SnsService {
         self.subscriptions(topic_arn)?;
         let (mut successful, mut failed) = (String::new(), String::new());
         for entry in entries {
-            let attributes = entry
-                .message_attributes
-                .into_iter()
-                .map(|(name, value)| Ok((name, attribute(value.data_type, value.string_value, value.binary_value)?)))
-                .collect::<Result<Attributes, Refusal>>();
-            let published = match attributes {
+            let published = match for_queues(&entry.message_attributes) {
                 Ok(attributes) => {
                     self.publish_one(Publication {
                         topic_arn: topic_arn.to_owned(),
@@ -194,7 +193,7 @@ impl SnsService {
         check(&publication)?;
         let text = publication.text().map_err(Refusal::invalid)?;
         let message_id = self.next_id();
-        let at = i64::try_from(now_epoch_millis()).ok().and_then(|now| Timestamp::from_millisecond(now).ok());
+        let at = self.clock.now();
         for subscription in &subscriptions {
             if !lets_through(subscription, &publication) {
                 continue;
@@ -207,7 +206,7 @@ impl SnsService {
                     subscription_arn: &subscription.arn,
                     region: &self.region,
                     endpoint: &self.endpoint,
-                    at: at.unwrap_or_default(),
+                    at,
                 };
                 (envelope(&publication, &text, &delivery), Attributes::new())
             };
@@ -292,14 +291,10 @@ fn ask<I: Default, O>(topics: &RustackSns, operation: fn(&RustackSns, &I) -> O, 
     operation(topics, &input)
 }
 
-fn attribute(
-    data_type: String,
-    text: Option<String>,
-    binary: Option<String>,
-) -> Result<MessageAttributeValue, Refusal> {
-    let decoded = binary.map(base64::decode).transpose();
-    let binary_value = decoded.map_err(|_| Refusal::invalid("Invalid parameter: a binary attribute must be base64"))?;
-    Ok(MessageAttributeValue { data_type, string_value: text, binary_value })
+/// Attributes in the queues' type. Both libraries write an attribute the same way, but only the queues' type can be named here.
+fn for_queues(attributes: &impl Serialize) -> Result<Attributes, Refusal> {
+    let same = serde_json::to_value(attributes).and_then(serde_json::from_value);
+    same.map_err(|error| Refusal::invalid(format!("Invalid parameter: MessageAttributes: {error}")))
 }
 
 fn check(publication: &Publication) -> Result<(), Refusal> {
@@ -326,7 +321,7 @@ fn lets_through(subscription: &Subscription, publication: &Publication) -> bool 
     let Some((policy, scope)) = &subscription.filter else {
         return true;
     };
-    // Both libraries write an attribute the same way, but only the queues' type can be named here.
+    // The way back from `for_queues`.
     let attributes: Result<HashMap<String, _>, _> =
         serde_json::to_value(&publication.attributes).and_then(serde_json::from_value);
     attributes.is_ok_and(|attributes| {

@@ -141,13 +141,14 @@ async fn claim<Q: Queue, L: Ledger, I: IotControl>(
     let now = shared.clock.now_ms();
     let outcomes = match shared.ledger.claim(&requests, &shared.config.id, now, shared.config.lease).await {
         Ok(outcomes) => outcomes,
-        Err(error) => {
-            shared.telemetry.claims_failed(&error);
-            for wish in &wishes {
-                not_claimed(&shared, &wish.request.subject.key, &error);
+        // One of them is not acceptable: alone, each gets its own answer.
+        Err(error) if error.class == Class::Permanent && wishes.len() > 1 => {
+            for wish in wishes {
+                Box::pin(claim(Arc::clone(&shared), vec![wish], tasks.clone())).await;
             }
             return;
         }
+        Err(error) => wishes.iter().map(|_| Err(error.clone())).collect(),
     };
     for (wish, outcome) in wishes.into_iter().zip(outcomes) {
         let key = wish.request.subject.key.clone();
@@ -166,18 +167,32 @@ async fn claim<Q: Queue, L: Ledger, I: IotControl>(
                 shared.claims.end(&key, Settlement::Park(delay));
             }
             Ok(ClaimOutcome::Mismatch) => {
-                let dead = shared.claims.with_leader(&key, |ticket| {
-                    DeadLetter::mismatch(&wish.request.subject, wish.source, ticket.delivery())
-                });
-                let Some(dead) = dead else { continue };
-                let settlement = dead.send(&shared).await;
-                shared.claims.end(&key, settlement);
+                let Wish { request, source, .. } = wish;
+                refuse(&shared, &key, |ticket| DeadLetter::mismatch(&request.subject, source, ticket.delivery())).await;
+            }
+            Err(error) if error.class == Class::Permanent => {
+                shared.telemetry.claims_failed(&error);
+                let Wish { request, source, .. } = wish;
+                let why = format!("the ledger cannot take it: {error}; an item holds at most 400 KB");
+                refuse(&shared, &key, |ticket| {
+                    let first_seen = ticket.delivery().first_received_at;
+                    DeadLetter::given_up(&request.subject, "not_recordable", why, 0, first_seen, source)
+                })
+                .await;
             }
             Err(error) => {
                 shared.telemetry.claims_failed(&error);
                 not_claimed(&shared, &key, &error);
             }
         }
+    }
+}
+
+/// Gives up on what was never claimed.
+async fn refuse<Q: Queue, L, I>(shared: &Shared<Q, L, I>, key: &str, letter: impl FnOnce(&Ticket) -> DeadLetter) {
+    if let Some(letter) = shared.claims.with_leader(key, letter) {
+        let settlement = letter.send(shared).await;
+        shared.claims.end(key, settlement);
     }
 }
 

@@ -37,7 +37,7 @@ impl WorkerConfig {
             id: id.into(),
             pollers: 4,
             concurrency: 64,
-            max_in_flight: 500,
+            max_in_flight: 256,
             max_in_flight_bytes: 32 * 1024 * 1024,
             lease: Duration::from_secs(60),
             poll_wait: Duration::from_secs(20),

@@ -59,6 +59,7 @@ impl Ledger for DynamoLedger {
         now: i64,
         lease: Duration,
     ) -> Result<Vec<Result<(), WriteError>>, CallError> {
+        batch::check(claims.iter().map(|claim| claim.key.as_str()))?;
         let statements = claims.iter().map(|claim| {
             let changes = vec![
                 (item::LEASE_UNTIL, Some(n(after(now, lease)))),
@@ -92,6 +93,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn finish(&self, finishes: &[Finish], now: i64) -> Result<Vec<Result<(), WriteError>>, CallError> {
+        batch::check(finishes.iter().map(|finish| finish.claim.key.as_str()))?;
         let statements = finishes.iter().map(|finish| {
             let steps = item::steps_text("BatchExecuteStatement", &finish.steps)?;
             let changes = vec![
@@ -105,9 +107,11 @@ impl Ledger for DynamoLedger {
                 (item::RULE, finish.rule.as_ref().map(s)),
                 (item::ATTENTION, finish.status.needs_attention().then(|| s(finish.status.as_str()))),
             ];
-            // The epoch alone: a finish that is repeated after a lost reply meets its own status.
             let conditions = vec![(item::EPOCH, n(finish.claim.epoch))];
-            Ok(Statement::update(&self.table, &finish.claim.key, changes, conditions))
+            // A finish that is repeated after a lost reply meets its own status; an end that says something else comes too late.
+            let held_or_repeated = [s(Status::Claimed.as_str()), s(finish.status.as_str())];
+            let statement = Statement::update(&self.table, &finish.claim.key, changes, conditions);
+            Ok(statement.and_either(item::STATUS, held_or_repeated))
         });
         self.write(statements.collect::<Result<_, CallError>>()?).await
     }

@@ -3,9 +3,10 @@
 use super::item::{ID, Item, s, text_of};
 use super::statements::Statement;
 use crate::aws::{CallError, Class, Effect, classify, classify_entry};
+use crate::ledger::BATCH;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{BatchStatementResponse, KeysAndAttributes};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How often keys that `BatchGetItem` left unprocessed are asked for again before they count as throttled.
 const READ_ROUNDS: u32 = 3;
@@ -21,12 +22,9 @@ pub enum Outcome {
     Failed(CallError),
 }
 
-/// One `BatchExecuteStatement` of writes: up to 25, with distinct keys. Each statement has its own fate.
+/// One `BatchExecuteStatement` of writes that passed [`check`]. Each statement has its own fate.
 pub async fn execute(client: &Client, statements: Vec<Statement>) -> Result<Vec<Outcome>, CallError> {
     const OPERATION: &str = "BatchExecuteStatement";
-    if statements.is_empty() {
-        return Ok(Vec::new());
-    }
     let count = statements.len();
     let requests = statements.into_iter().map(Statement::into_request).collect::<Result<Vec<_>, _>>();
     let requests = requests.map_err(|error| CallError::new(Class::Permanent, OPERATION, error.to_string()))?;
@@ -38,6 +36,26 @@ pub async fn execute(client: &Client, statements: Vec<Statement>) -> Result<Vec<
         return Err(CallError::new(Class::Unknown, OPERATION, message));
     }
     Ok(responses.into_iter().map(|response| outcome(OPERATION, response)).collect())
+}
+
+/// DynamoDB's own rule (1 to 25 statements, each of another item), told before anything is written.
+///
+/// # Errors
+/// Class `Permanent`, code `ValidationException`.
+pub fn check<'a>(keys: impl Iterator<Item = &'a str>) -> Result<(), CallError> {
+    let refused = |message: String| {
+        Err(CallError::new(Class::Permanent, "BatchExecuteStatement", message).with_code("ValidationException"))
+    };
+    let mut seen = HashSet::new();
+    for key in keys {
+        if !seen.insert(key) {
+            return refused(format!("a batch holds distinct keys, and this one has {key} twice"));
+        }
+    }
+    match seen.len() {
+        1..=BATCH => Ok(()),
+        other => refused(format!("a batch holds 1 to {BATCH} entries, and this one has {other}")),
+    }
 }
 
 fn outcome(operation: &'static str, response: BatchStatementResponse) -> Outcome {

@@ -30,6 +30,15 @@ enum Stand {
     TakeOver { record: Box<Record>, statement: Statement },
 }
 
+impl Stand {
+    fn settled(self) -> Option<Result<ClaimOutcome, CallError>> {
+        match self {
+            Self::Settled(result) => Some(result),
+            Self::TakeOver { .. } => None,
+        }
+    }
+}
+
 pub(super) async fn claim(
     ledger: &DynamoLedger,
     requests: &[ClaimRequest],
@@ -37,6 +46,7 @@ pub(super) async fn claim(
     now: i64,
     lease: Duration,
 ) -> Result<Vec<Result<ClaimOutcome, CallError>>, CallError> {
+    batch::check(requests.iter().map(|request| request.subject.key.as_str()))?;
     let number = CALLS.fetch_add(1, Ordering::Relaxed);
     let call = Call { owner, now, lease, token: format!("{owner}/{now}/{number}") };
 
@@ -74,8 +84,11 @@ async fn take_over(
         Stand::TakeOver { statement, .. } => Some(statement.clone()),
         Stand::Settled(_) => None,
     });
-    // First claims of this call are ours whatever becomes of the takeovers, so a failure here is each takeover's own.
     let updates: Vec<Statement> = updates.collect();
+    if updates.is_empty() {
+        return Ok(stands.into_iter().filter_map(Stand::settled).collect());
+    }
+    // First claims of this call are ours whatever becomes of the takeovers, so a failure here is each takeover's own.
     let mut outcomes = match batch::execute(&ledger.client, updates).await {
         Ok(outcomes) => outcomes.into_iter().map(Some).collect::<Vec<_>>().into_iter(),
         Err(error) => {

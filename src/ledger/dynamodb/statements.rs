@@ -47,6 +47,14 @@ impl Statement {
         Self { text, parameters }
     }
 
+    /// The same update, with one more condition: `AND "a" IN [?, ?]`.
+    #[must_use]
+    pub fn and_either(mut self, name: &str, values: [AttributeValue; 2]) -> Self {
+        self.text.push_str(&format!(" AND \"{name}\" IN [?, ?]"));
+        self.parameters.extend(values);
+        self
+    }
+
     /// As an entry of a batch; a failed condition is to bring the item along.
     pub fn into_request(self) -> Result<BatchStatementRequest, aws_sdk_dynamodb::error::BuildError> {
         BatchStatementRequest::builder()

@@ -10,6 +10,7 @@ use rustack_dynamodb_model::{AttributeValue, DynamoDBError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::indexes::IndexView;
 use super::ast::{Item, Statement};
 use super::parse;
 use super::plan::{Operation, Plan, key_names, plan};
@@ -87,10 +88,8 @@ pub fn execute_statement(tables: &RustackDynamoDB, request: StatementRequest) ->
     let statement = parse(&request.statement, request.parameters).map_err(Failure::validation)?;
     let description = describe(tables, statement.table())?;
     let page = if let Statement::Select { table, index, projection, filter } = &statement {
-        let keys = match index {
-            None => key_names(&description.key_schema),
-            Some(index) => index_key_names(&description, index)?,
-        };
+        let view = index.as_ref().map(|index| IndexView::of(tables, table, index)).transpose()?;
+        let keys = view.as_ref().map_or_else(|| key_names(&description.key_schema), |view| view.keys.clone());
         let start = request.next_token.map(|token| read_token(&token)).transpose()?.unwrap_or_default();
         let read = select(
             tables,
@@ -104,7 +103,11 @@ pub fn execute_statement(tables: &RustackDynamoDB, request: StatementRequest) ->
                 start,
             },
         )?;
-        let items = read.items.into_iter().map(|item| project(item, projection)).collect();
+        let in_index = |item| match &view {
+            Some(view) => view.see(item),
+            None => Some(item),
+        };
+        let items = read.items.into_iter().filter_map(in_index).map(|item| project(item, projection)).collect();
         Page { items, next: read.next }
     } else {
         let keys = key_names(&description.key_schema);
@@ -215,18 +218,6 @@ fn run(tables: &RustackDynamoDB, operation: Operation) -> Result<Option<Item>, F
 fn describe(tables: &RustackDynamoDB, table: &str) -> Result<TableDescription, Failure> {
     let description = tables.handle_describe_table(DescribeTableInput { table_name: table.to_owned() })?.table;
     description.ok_or_else(|| Failure::validation(format!("the table {table} has no description")))
-}
-
-fn index_key_names(description: &TableDescription, index: &str) -> Result<Vec<String>, Failure> {
-    let global = description.global_secondary_indexes.iter().find(|known| known.index_name.as_deref() == Some(index));
-    if let Some(global) = global {
-        return Ok(key_names(&global.key_schema));
-    }
-    let local = description.local_secondary_indexes.iter().find(|known| known.index_name.as_deref() == Some(index));
-    match local {
-        Some(local) => Ok(key_names(&local.key_schema)),
-        None => Err(Failure::validation(format!("The table does not have the specified index: {index}"))),
-    }
 }
 
 /// A key as text, the same for equal keys.

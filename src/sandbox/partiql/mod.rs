@@ -6,12 +6,15 @@
 //!
 //! Source of the rules: the "PartiQL for DynamoDB" chapters of the Amazon DynamoDB Developer Guide.
 
-pub mod ast;
-pub mod execute;
+mod ast;
+mod cursor;
+mod execute;
 mod lexer;
 mod parser;
 mod plan;
 mod select;
 mod translate;
 
-pub use parser::parse;
+pub(super) use ast::Item;
+pub(super) use execute::{Failure, batch_execute_statement, execute_statement};
+use parser::parse;

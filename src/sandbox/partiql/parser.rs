@@ -1,108 +1,10 @@
 //! Reads a statement and binds its parameters.
 
-use std::collections::HashMap;
-
 use rustack_dynamodb_model::AttributeValue;
 
-use super::ast::{Comparison, Condition, Item, Operand, Path, Returning, Statement, Step};
+use super::ast::{Comparison, Condition, Operand, Returning, Statement};
+use super::cursor::{Parsed, Parser};
 use super::lexer::{Token, tokens};
-
-/// Words that PartiQL keeps for itself, as far as a table is likely to name an attribute so. DynamoDB refuses them as names
-/// unless they are quoted, and a sandbox that took them would hide the mistake until production.
-const RESERVED: &[&str] = &[
-    "action",
-    "add",
-    "all",
-    "and",
-    "any",
-    "as",
-    "at",
-    "between",
-    "by",
-    "case",
-    "check",
-    "count",
-    "create",
-    "date",
-    "day",
-    "delete",
-    "desc",
-    "distinct",
-    "drop",
-    "else",
-    "end",
-    "exists",
-    "false",
-    "first",
-    "from",
-    "group",
-    "having",
-    "hour",
-    "in",
-    "index",
-    "insert",
-    "into",
-    "is",
-    "key",
-    "language",
-    "last",
-    "level",
-    "like",
-    "limit",
-    "max",
-    "min",
-    "minute",
-    "missing",
-    "module",
-    "month",
-    "next",
-    "no",
-    "not",
-    "null",
-    "of",
-    "on",
-    "only",
-    "or",
-    "order",
-    "partition",
-    "position",
-    "read",
-    "references",
-    "remove",
-    "returning",
-    "schema",
-    "second",
-    "section",
-    "select",
-    "session",
-    "set",
-    "size",
-    "some",
-    "sum",
-    "table",
-    "then",
-    "time",
-    "timestamp",
-    "to",
-    "transaction",
-    "true",
-    "union",
-    "unique",
-    "unknown",
-    "update",
-    "usage",
-    "user",
-    "value",
-    "values",
-    "view",
-    "when",
-    "where",
-    "with",
-    "work",
-    "write",
-    "year",
-    "zone",
-];
 
 /// Functions that are true or false.
 const PREDICATES: &[&str] = &["begins_with", "contains", "attribute_exists", "attribute_not_exists", "attribute_type"];
@@ -130,15 +32,6 @@ pub fn parse(statement: &str, parameters: Vec<AttributeValue>) -> Result<Stateme
         Some(token) => Err(malformed(format!("unexpected {token:?} after the end"))),
     }
 }
-
-struct Parser {
-    tokens: Vec<Token>,
-    at: usize,
-    /// A parameter is found by counting the `?` before it, so that reading a token twice binds it once.
-    parameters: Vec<AttributeValue>,
-}
-
-type Parsed<T> = Result<T, String>;
 
 impl Parser {
     fn statement(&mut self) -> Parsed<Statement> {
@@ -386,155 +279,11 @@ impl Parser {
         self.expect_symbol(")")?;
         Ok(arguments)
     }
-
-    fn starts_value(&self) -> bool {
-        match self.peek() {
-            Some(Token::Parameter | Token::Text(_) | Token::Number(_)) => true,
-            Some(Token::Symbol(symbol)) => matches!(*symbol, "{" | "[" | "<<" | "-"),
-            Some(Token::Word(word)) => ["true", "false", "null"].iter().any(|known| word.eq_ignore_ascii_case(known)),
-            _ => false,
-        }
-    }
-
-    fn value(&mut self) -> Parsed<AttributeValue> {
-        let Some(token) = self.peek().cloned() else {
-            return Err(self.unexpected("a value"));
-        };
-        let bound = self.tokens[..self.at].iter().filter(|token| **token == Token::Parameter).count();
-        self.at += 1;
-        Ok(match token {
-            Token::Parameter => self.parameters[bound].clone(),
-            Token::Text(text) => AttributeValue::S(text),
-            Token::Number(number) => AttributeValue::N(number),
-            Token::Symbol("-") => match self.value()? {
-                AttributeValue::N(number) => AttributeValue::N(format!("-{number}")),
-                _ => return Err("a minus sign must stand before a number".to_owned()),
-            },
-            Token::Symbol("{") => AttributeValue::M(self.members()?),
-            Token::Symbol("[") => AttributeValue::L(self.values_until("]")?),
-            Token::Symbol("<<") => set_of(self.values_until(">>")?)?,
-            Token::Word(word) if word.eq_ignore_ascii_case("true") => AttributeValue::Bool(true),
-            Token::Word(word) if word.eq_ignore_ascii_case("false") => AttributeValue::Bool(false),
-            Token::Word(word) if word.eq_ignore_ascii_case("null") => AttributeValue::Null(true),
-            _ => {
-                self.at -= 1;
-                return Err(self.unexpected("a value"));
-            }
-        })
-    }
-
-    fn members(&mut self) -> Parsed<Item> {
-        let mut members = HashMap::new();
-        while !self.eat_symbol("}") {
-            if !members.is_empty() {
-                self.expect_symbol(",")?;
-            }
-            let Some(Token::Text(name)) = self.peek().cloned() else {
-                return Err(self.unexpected("an attribute name in single quotes"));
-            };
-            self.at += 1;
-            self.expect_symbol(":")?;
-            let value = self.value()?;
-            if members.insert(name.clone(), value).is_some() {
-                return Err(format!("the attribute {name:?} is given twice"));
-            }
-        }
-        Ok(members)
-    }
-
-    fn values_until(&mut self, close: &'static str) -> Parsed<Vec<AttributeValue>> {
-        let mut values = Vec::new();
-        while !self.eat_symbol(close) {
-            if !values.is_empty() {
-                self.expect_symbol(",")?;
-            }
-            values.push(self.value()?);
-        }
-        Ok(values)
-    }
-
-    fn path(&mut self) -> Parsed<Path> {
-        let mut path = vec![Step::Name(self.name()?)];
-        loop {
-            if self.eat_symbol(".") {
-                path.push(Step::Name(self.name()?));
-            } else if self.eat_symbol("[") {
-                let Some(Token::Number(index)) = self.peek().cloned() else {
-                    return Err(self.unexpected("a list index"));
-                };
-                self.at += 1;
-                path.push(Step::Index(index.parse().map_err(|_| format!("{index} is not a list index"))?));
-                self.expect_symbol("]")?;
-            } else {
-                return Ok(path);
-            }
-        }
-    }
-
-    fn name(&mut self) -> Parsed<String> {
-        let name = match self.peek() {
-            Some(Token::Quoted(name)) => name.clone(),
-            Some(Token::Word(word)) if RESERVED.contains(&word.to_ascii_lowercase().as_str()) => {
-                return Err(format!("{word} is a keyword; as a name it must be written in double quotes"));
-            }
-            Some(Token::Word(word)) => word.clone(),
-            _ => return Err(self.unexpected("a name")),
-        };
-        self.at += 1;
-        Ok(name)
-    }
-
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at)
-    }
-
-    fn eat_word(&mut self, word: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
-        self.at += usize::from(found);
-        found
-    }
-
-    fn expect_word(&mut self, word: &str) -> Parsed<()> {
-        if self.eat_word(word) { Ok(()) } else { Err(self.unexpected(word)) }
-    }
-
-    fn eat_symbol(&mut self, symbol: &'static str) -> bool {
-        let found = self.peek() == Some(&Token::Symbol(symbol));
-        self.at += usize::from(found);
-        found
-    }
-
-    fn expect_symbol(&mut self, symbol: &'static str) -> Parsed<()> {
-        if self.eat_symbol(symbol) { Ok(()) } else { Err(self.unexpected(symbol)) }
-    }
-
-    fn unexpected(&self, wanted: &str) -> String {
-        match self.peek() {
-            Some(token) => format!("expected {wanted}, found {token:?}"),
-            None => format!("expected {wanted}, found the end"),
-        }
-    }
-}
-
-/// `<<...>>`: all strings or all numbers, at least one.
-fn set_of(values: Vec<AttributeValue>) -> Parsed<AttributeValue> {
-    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
-    for value in values {
-        match value {
-            AttributeValue::S(text) => texts.push(text),
-            AttributeValue::N(number) => numbers.push(number),
-            _ => return Err("a set holds strings or numbers".to_owned()),
-        }
-    }
-    match (texts.is_empty(), numbers.is_empty()) {
-        (false, true) => Ok(AttributeValue::Ss(texts)),
-        (true, false) => Ok(AttributeValue::Ns(numbers)),
-        _ => Err("a set holds strings or numbers, not both and not nothing".to_owned()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ast::Step;
     use super::*;
 
     fn text(value: &str) -> AttributeValue {

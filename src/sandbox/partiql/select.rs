@@ -116,7 +116,6 @@ fn scan(tables: &RustackDynamoDB, select: Select<'_>) -> Result<Page, Failure> {
     });
     let output = tables.handle_scan(ScanInput {
         table_name: select.table.to_owned(),
-        index_name: select.index.map(str::to_owned),
         filter_expression: filter,
         expression_attribute_names: written.names,
         expression_attribute_values: written.values,

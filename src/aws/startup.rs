@@ -1,0 +1,166 @@
+//! What is looked at before the first receive: a deployment that cannot work is told in sentences, and nothing is touched.
+
+use super::clients::Clients;
+use super::error::{CallError, Class};
+use super::{Effect, classify};
+use crate::ledger::dynamodb::check_table;
+use crate::queue::{QueueInfo, describe};
+use std::time::Duration;
+
+/// What the checks learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The queue's account, 12 digits.
+    pub account: String,
+    /// The queue's region, which is the configured one.
+    pub region: String,
+    /// The queue's own visibility timeout.
+    pub visibility: Duration,
+}
+
+/// An id that no finding has: Device Defender's own are UUIDs or 32 hexadecimal digits.
+const NO_FINDING: &str = "fleetwarden-startup-check";
+
+/// Looks at the queue, the dead-letter queue, the table and the permission to ask Device Defender, all at once. Reads only.
+///
+/// # Errors
+/// Every failure found, a sentence each: what is wrong, and what to do.
+pub async fn check_deployment(
+    clients: &Clients,
+    queue_url: &str,
+    dead_letter_queue_url: &str,
+    table: &str,
+) -> Result<Deployment, Vec<String>> {
+    let (queue, dead_letters, table, iot) = tokio::join!(
+        queue(clients, "queue", queue_url),
+        queue(clients, "dead-letter queue", dead_letter_queue_url),
+        check_table(&clients.dynamodb, table),
+        permitted(clients),
+    );
+    let mut problems = Vec::new();
+    let same_url = queue_url == dead_letter_queue_url;
+    let same_arn = matches!((&queue, &dead_letters), (Ok(queue), Ok(dead)) if queue.arn == dead.arn);
+    if same_url || same_arn {
+        problems.push(format!(
+            "the dead-letter queue is the queue itself ({queue_url}): set FLEETWARDEN_DEAD_LETTER_QUEUE_URL to another queue, or make one with `fleetwarden setup`"
+        ));
+    }
+    problems.extend(queue.as_ref().err().cloned());
+    if !same_url {
+        problems.extend(dead_letters.err());
+    }
+    problems.extend(table.err());
+    problems.extend(iot.err());
+    // Several calls fail of one cause with one sentence.
+    problems.dedup();
+    match queue {
+        Ok(queue) if problems.is_empty() => {
+            Ok(Deployment { account: queue.account, region: queue.region, visibility: queue.visibility })
+        }
+        _ => Err(problems),
+    }
+}
+
+async fn queue(clients: &Clients, what: &str, url: &str) -> Result<QueueInfo, String> {
+    let elsewhere = |region: &str| {
+        format!(
+            "the {what} {url} is in {region}, but the configured region is {}: set AWS_REGION={region}, or name a queue of {}",
+            clients.region, clients.region
+        )
+    };
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(format!(
+            "{url:?} is not the URL of a {what}: it begins with https://sqs.; `fleetwarden setup` prints it"
+        ));
+    }
+    if let Some(region) = region_of_url(url)
+        && region != clients.region
+    {
+        return Err(elsewhere(region));
+    }
+    match describe(&clients.sqs, url).await {
+        Ok(info) if info.region != clients.region => Err(elsewhere(&info.region)),
+        Ok(info) => Ok(info),
+        Err(error) => Err(why_no_queue(what, url, &error)),
+    }
+}
+
+fn why_no_queue(what: &str, url: &str, error: &CallError) -> String {
+    match (error.class, error.code.as_deref()) {
+        (Class::Denied, Some("NonExistentQueue" | "QueueDoesNotExist")) => {
+            format!("the {what} {url} does not exist: check its URL, or make it with `fleetwarden setup`")
+        }
+        (Class::Denied, None) => format!("there are no AWS credentials for the {what} {url}: {}", error.message),
+        (Class::Denied, Some(_)) => format!(
+            "the {what} {url} cannot be read with these credentials: allow sqs:GetQueueAttributes, or renew them (failed to {error})"
+        ),
+        (Class::Transient, None) => format!(
+            "the {what} {url} cannot be reached: check the network, AWS_ENDPOINT_URL and AWS_REGION (failed to {error})"
+        ),
+        _ => format!("the {what} {url} cannot be used: failed to {error}"),
+    }
+}
+
+/// Asks Device Defender for a finding that does not exist. "Not found" is the right answer; an endpoint that does not know the
+/// operation at all (an emulator) is let through, and fails later only where findings are authenticated.
+async fn permitted(clients: &Clients) -> Result<(), String> {
+    let Err(error) = clients.iot.describe_audit_finding().finding_id(NO_FINDING).send().await else { return Ok(()) };
+    let answered = error.raw_response().is_some();
+    let error = classify("DescribeAuditFinding", Effect::Read, error);
+    match error.class {
+        Class::Denied => Err(format!(
+            "AWS IoT cannot be asked about findings with these credentials: allow iot:DescribeAuditFinding, or renew them (failed to {error})"
+        )),
+        _ if answered => Ok(()),
+        _ => Err(format!(
+            "AWS IoT cannot be reached: check the network, AWS_ENDPOINT_URL and AWS_REGION (failed to {error})"
+        )),
+    }
+}
+
+/// The region that AWS's own queue URLs name: `https://sqs.<region>.amazonaws.com/...`, or the older
+/// `https://<region>.queue.amazonaws.com/...`. Other hosts (an emulator, a private endpoint) say nothing.
+fn region_of_url(url: &str) -> Option<&str> {
+    let host = url.split("://").nth(1)?.split(['/', ':']).next()?;
+    if !host.ends_with(".amazonaws.com") && !host.ends_with(".amazonaws.com.cn") {
+        return None;
+    }
+    let mut labels = host.split('.');
+    match (labels.next()?, labels.next()?) {
+        ("sqs" | "sqs-fips", region) if region != "amazonaws" => Some(region),
+        (region, "queue") => Some(region),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_url_of_aws_names_its_region_and_another_host_does_not() {
+        let table = [
+            ("https://sqs.eu-west-1.amazonaws.com/123456789012/q", Some("eu-west-1")),
+            ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", Some("cn-north-1")),
+            ("https://eu-west-1.queue.amazonaws.com/123456789012/q", Some("eu-west-1")),
+            ("http://127.0.0.1:4566/000000000000/q", None),
+            ("http://sqs.us-east-1.localhost:4566/000000000000/q", None),
+        ];
+        for (url, region) in table {
+            assert_eq!(region_of_url(url), region, "{url}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_have_no_queue_says_what_to_do() {
+        let sentence = |class, code: Option<&str>| {
+            let error = CallError::new(class, "GetQueueAttributes", "words");
+            let error = code.into_iter().fold(error, |error, code| error.with_code(code));
+            why_no_queue("queue", "https://q", &error)
+        };
+        assert!(sentence(Class::Denied, Some("NonExistentQueue")).contains("fleetwarden setup"));
+        assert!(sentence(Class::Denied, Some("AccessDenied")).contains("sqs:GetQueueAttributes"));
+        assert!(sentence(Class::Denied, None).contains("credentials"));
+        assert!(sentence(Class::Transient, None).contains("AWS_ENDPOINT_URL"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The command line as a whole.
+
+use super::{CliError, OutputFormat, findings, run, status};
+use clap::{Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+First steps, without an AWS account:
+  fleetwarden demo                    the whole loop on an embedded AWS, in about a minute
+  fleetwarden policy default          the annotated default policy
+  fleetwarden sandbox                 an AWS to play with, for the AWS CLI or any SDK
+
+In production:
+  fleetwarden setup                   queue, dead-letter queue, topic and table
+  fleetwarden run --policy policy.yaml
+
+AWS is reached through the standard environment: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL and the credentials chain.
+Exit codes: 0 done; 1 failed; 2 wrong usage or bad configuration, found before anything was touched.";
+
+/// Takes AWS IoT Device Defender audit findings from a queue, records each once, decides by policy, and mitigates them inside the
+/// account's API quotas.
+#[derive(Debug, Parser)]
+#[command(name = "fleetwarden", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Cli {
+    /// How results are printed: for people, or one JSON document for programs
+    #[arg(long, global = true, value_enum, default_value_t, env = "FLEETWARDEN_OUTPUT", value_name = "FORMAT")]
+    pub output: OutputFormat,
+    /// What is logged on standard error: off, error, warn, info, debug, or a filter such as fleetwarden::worker=debug;
+    /// default: info for `run`, error for the rest
+    #[arg(long, global = true, env = "FLEETWARDEN_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// The log filter: a bare level is for this program; the libraries under it log warnings at most.
+    pub fn log_filter(&self) -> String {
+        let log = self.log.as_deref().unwrap_or(match self.command {
+            Command::Run(_) => "info",
+            _ => "error",
+        });
+        match log {
+            "error" | "warn" | "info" | "debug" | "trace" => format!("warn,rustack=error,fleetwarden={log}"),
+            filter => filter.to_owned(),
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows the whole loop on the embedded AWS: fleet, audit, findings, workers, a second audit
+    #[cfg(feature = "sandbox")]
+    Demo(super::demo::DemoArgs),
+    /// Serves the embedded AWS over HTTP, for the AWS CLI or any SDK
+    #[cfg(feature = "sandbox")]
+    Sandbox(super::sandbox::SandboxArgs),
+    /// Runs a worker: takes findings from the queue and mitigates them by policy
+    Run(Box<run::RunArgs>),
+    /// Creates queue, dead-letter queue, topic, subscription and table, where they are missing
+    Setup(super::setup::SetupArgs),
+    /// Checks, prints and explains policy files
+    Policy(super::policy::PolicyArgs),
+    /// What the ledger knows of findings
+    Findings(findings::FindingsArgs),
+    /// One look at the queue, the dead letters and the ledger
+    Status(status::StatusArgs),
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// What went wrong, as a sentence, with its exit code.
+pub async fn execute(cli: Cli) -> Result<(), CliError> {
+    let output = cli.output;
+    match cli.command {
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => super::demo::run(&args, output).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => super::sandbox::run(&args, output).await,
+        Command::Run(args) => run::run(&args, output).await,
+        Command::Setup(args) => super::setup::run(args, output).await,
+        Command::Policy(args) => super::policy::run(&args, output),
+        Command::Findings(args) => findings::run(&args, output).await,
+        Command::Status(args) => status::run(&args, output).await,
+    }
+}

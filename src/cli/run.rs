@@ -1,0 +1,263 @@
+//! `fleetwarden run`: the worker.
+
+use super::{CliError, OutputFormat, print};
+use crate::aws::startup::check_deployment;
+use crate::aws::{Clients, load_config};
+use crate::budget::{BudgetConfig, Budgets, Operation};
+use crate::clock::Clock;
+use crate::finding::Origin;
+use crate::ledger::DynamoLedger;
+use crate::mitigation::AwsIot;
+use crate::policy::{Mode, Policy};
+use crate::queue::SqsQueue;
+use crate::telemetry::{Counts, Telemetry};
+use crate::worker::{Ended, Worker, WorkerConfig};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const AFTER_HELP: &str = "\
+Examples:
+  # look, change nothing (the default), end when the queue is empty
+  fleetwarden run --queue-url $QUEUE --dead-letter-queue-url $DEAD --until-empty
+
+  # do what the policy says
+  fleetwarden run --queue-url $QUEUE --dead-letter-queue-url $DEAD --policy policy.yaml --mode enforce
+
+  # one of four workers on one account, which has raised its UpdateCertificate quota to 50 a second
+  fleetwarden run --policy policy.yaml --share 0.25 --quota UpdateCertificate=50
+
+SIGTERM or Ctrl-C drains: what has not started goes back to the queue at once, what runs may finish within --drain.
+A second signal ends at once.";
+
+/// What `run` is told.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct RunArgs {
+    /// The queue that the findings topic fans out to
+    #[arg(long, env = "FLEETWARDEN_QUEUE_URL", value_name = "URL")]
+    pub queue_url: String,
+    /// Where messages go that are given up, with the reason attached
+    #[arg(long, env = "FLEETWARDEN_DEAD_LETTER_QUEUE_URL", value_name = "URL")]
+    pub dead_letter_queue_url: String,
+    /// The ledger: a DynamoDB table
+    #[arg(long, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
+    pub table: String,
+    /// The policy file; without one, the embedded default decides (see `fleetwarden policy default`)
+    #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Overrides the policy's mode: observe decides and records, enforce acts
+    #[arg(long, env = "FLEETWARDEN_MODE", value_enum)]
+    pub mode: Option<Mode>,
+    /// End with exit code 0 once the queue has been empty and nothing is in flight
+    #[arg(long, env = "FLEETWARDEN_UNTIL_EMPTY")]
+    pub until_empty: bool,
+    /// Long polls at a time (rate = pollers x 10 / round trip)
+    #[arg(long, env = "FLEETWARDEN_POLLERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub pollers: u16,
+    /// Findings worked on at a time
+    #[arg(long, env = "FLEETWARDEN_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub concurrency: u16,
+    /// Messages held at a time, waiting ones included
+    #[arg(long, env = "FLEETWARDEN_MAX_IN_FLIGHT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_in_flight: u32,
+    /// How long a message stays hidden and a claim lasts, between heartbeats
+    #[arg(long, env = "FLEETWARDEN_LEASE", default_value = "60s", value_parser = lease, value_name = "DURATION")]
+    pub lease: Duration,
+    /// How long running work may go on after a stop was asked for
+    #[arg(long, env = "FLEETWARDEN_DRAIN", default_value = "25s", value_parser = drain, value_name = "DURATION")]
+    pub drain: Duration,
+    /// The part of every API quota that is left to people and consoles
+    #[arg(long, env = "FLEETWARDEN_RESERVE", default_value_t = 0.2, value_name = "PART")]
+    pub reserve: f64,
+    /// The part of the remaining quotas that this process may use: 0.25 for each of four workers
+    #[arg(long, env = "FLEETWARDEN_SHARE", default_value_t = 1.0, value_name = "PART")]
+    pub share: f64,
+    /// An API quota that differs from AWS's default, in calls per second; may be repeated
+    #[arg(long = "quota", env = "FLEETWARDEN_QUOTAS", value_delimiter = ',', value_parser = quota, value_name = "OPERATION=RATE")]
+    pub quotas: Vec<(Operation, f64)>,
+    /// The audited account, for messages that do not say (raw delivery); default: the queue's own
+    #[arg(long, env = "FLEETWARDEN_ACCOUNT", value_parser = account, value_name = "ID")]
+    pub account: Option<String>,
+    /// This worker's name in the ledger, unique in the fleet; default: host and process
+    #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME")]
+    pub worker_id: Option<String>,
+}
+
+fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a duration such as 60s, 2m or 1m 30s".to_owned())?;
+    let duration =
+        Duration::try_from(parsed).map_err(|_| "a duration cannot be negative; write one such as 60s".to_owned())?;
+    if duration < least || duration > most {
+        return Err(format!("out of range; write a duration from {}s to {}s", least.as_secs(), most.as_secs()));
+    }
+    Ok(duration)
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    // Below 30 s the margin that is kept clear of each lease's end would leave no time to work; SQS hides for 12 h at most.
+    duration(text, Duration::from_secs(30), Duration::from_secs(3600))
+}
+
+fn drain(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::ZERO, Duration::from_secs(600))
+}
+
+fn quota(text: &str) -> Result<(Operation, f64), String> {
+    let (operation, rate) = text.split_once('=').ok_or("write OPERATION=RATE, such as UpdateCertificate=50")?;
+    let rate = rate.parse().map_err(|_| format!("`{rate}` is not a number of calls per second"))?;
+    Ok((operation.parse()?, rate))
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let digits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { Ok(text.to_owned()) } else { Err("an account id has 12 digits".to_owned()) }
+}
+
+/// Loads the policy file, or the default.
+pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
+    let (text, name) = match file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                CliError::Usage(format!(
+                    "cannot read the policy {}: {error}; give --policy an existing file",
+                    file.display()
+                ))
+            })?;
+            (text, file.display().to_string())
+        }
+        None => (Policy::default_text().to_owned(), "the default policy".to_owned()),
+    };
+    Policy::load(&text, &name).map_err(|errors| CliError::Usage(errors.to_string()))
+}
+
+/// Runs the worker to its end.
+///
+/// # Errors
+///
+/// Usage: everything that is wrong with policy, arguments or deployment, before the first receive. Failed: see [`Ended`].
+pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
+    let mut policy = load_policy(args.policy.as_ref())?;
+    if let Some(mode) = args.mode {
+        policy.set_mode(mode);
+    }
+    let budgets = BudgetConfig {
+        quotas: args.quotas.iter().copied().collect::<BTreeMap<_, _>>(),
+        reserve: args.reserve,
+        share: args.share,
+        ..BudgetConfig::default()
+    };
+    let problems = budgets.problems();
+    if !problems.is_empty() {
+        return Err(CliError::Usage(problems.join("\n")));
+    }
+    let config = load_config().await.map_err(CliError::Usage)?;
+    let clients = Clients::new(&config);
+    let deployment = check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table)
+        .await
+        .map_err(|problems| CliError::Usage(problems.join("\n")))?;
+    if !policy.verify_finding && policy.mode == Mode::Enforce {
+        tracing::warn!(
+            "verify_finding is off: whoever can send to the topic or the queue can have devices changed; turn it on unless the endpoint has no Device Defender"
+        );
+    }
+
+    let account = args.account.clone().unwrap_or(deployment.account);
+    let clock = Clock::system();
+    let id = args.worker_id.clone().unwrap_or_else(|| worker_name(&clock));
+    let origin = Origin { account: Some(account.clone()), region: Some(deployment.region.clone()) };
+    let worker_config = WorkerConfig {
+        pollers: args.pollers.into(),
+        concurrency: args.concurrency.into(),
+        max_in_flight: args.max_in_flight as usize,
+        lease: args.lease,
+        drain: args.drain,
+        until_empty: args.until_empty,
+        // A worker that waits for the end looks often whether it has come.
+        poll_wait: Duration::from_secs(if args.until_empty { 1 } else { 20 }),
+        seed: clock.now_ms().unsigned_abs() ^ u64::from(std::process::id()),
+        ..WorkerConfig::new(id, origin)
+    };
+    let telemetry = Arc::new(Telemetry::default());
+    let worker = Worker {
+        config: worker_config,
+        policy,
+        queue: SqsQueue::new(clients.sqs.clone(), args.queue_url.clone()),
+        dead_letters: SqsQueue::new(clients.sqs.clone(), args.dead_letter_queue_url.clone()),
+        ledger: DynamoLedger::new(clients.dynamodb.clone(), args.table.clone()),
+        iot: AwsIot::new(clients.iot.clone(), clients.sns.clone(), account, deployment.region),
+        budgets: Arc::new(Budgets::new(&budgets)),
+        telemetry: Arc::clone(&telemetry),
+        clock,
+    };
+    let ended = worker.run(stop_on_signals()?).await;
+    report(&telemetry.counts(), &ended, output);
+    match ended {
+        Ended::Drained | Ended::Empty | Ended::CutShort => Ok(()),
+        Ended::Broken(reason) => Err(CliError::Failed(format!("stopped with the queue not empty: {reason}"))),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "HOSTNAME names the container; it is read once at start")]
+fn worker_name(clock: &Clock) -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
+    format!("{host}-{}-{:x}", std::process::id(), clock.now_ms())
+}
+
+/// A token that the first SIGTERM or SIGINT cancels; the second ends the process.
+pub(super) fn stop_on_signals() -> Result<CancellationToken, CliError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| CliError::Failed(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        for round in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if round == 0 {
+                tracing::info!("stopping: what has not started goes back to the queue; a second signal ends at once");
+                stopping.cancel();
+            }
+        }
+        // The user asked twice. Nothing is lost: messages in flight come back after their visibility timeout.
+        std::process::exit(1);
+    });
+    Ok(stop)
+}
+
+fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
+    let how = match ended {
+        Ended::Drained => "drained",
+        Ended::Empty => "queue empty",
+        Ended::CutShort => "cut short by the drain deadline",
+        Ended::Broken(_) => "stopped: the account refuses",
+    };
+    match output {
+        OutputFormat::Json => print::json(&serde_json::json!({ "ended": how, "counts": counts })),
+        OutputFormat::Table => {
+            let rows = [
+                ("received", counts.received),
+                ("duplicates", counts.duplicates),
+                ("mitigated", counts.mitigated),
+                ("compliant", counts.compliant),
+                ("observed", counts.observed),
+                ("suppressed", counts.suppressed),
+                ("tried again", counts.waiting),
+                ("dead letters", counts.dead),
+            ];
+            let mut table = print::table(&["", how]);
+            for (name, n) in rows {
+                table.add_row([name.to_owned(), n.to_string()]);
+            }
+            print::line(&table.to_string());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Audit finding suppressions: the rules, and their five operations.
+
+use serde_json::{Map, Value, json};
+
+use super::audits::require_check;
+use super::call::{Call, page_reply, seconds};
+use super::error::IotError;
+use super::fleet::Fleet;
+
+/// A defect that is known and accepted: its findings are marked and get no mitigation.
+#[derive(Clone, Debug)]
+pub struct Suppression {
+    /// The check.
+    pub check_name: String,
+    /// The resource, exactly.
+    pub resource_identifier: Value,
+    /// Until when, epoch milliseconds; `None` is for ever.
+    pub expires_ms: Option<i64>,
+    /// Why.
+    pub description: Option<String>,
+}
+
+impl Suppression {
+    fn to_json(&self) -> Value {
+        let mut shown = json!({
+            "checkName": self.check_name,
+            "resourceIdentifier": self.resource_identifier,
+            "suppressIndefinitely": self.expires_ms.is_none(),
+        });
+        if let Some(expires) = self.expires_ms {
+            shown["expirationDate"] = seconds(expires);
+        }
+        if let Some(description) = &self.description {
+            shown["description"] = json!(description);
+        }
+        shown
+    }
+}
+
+impl Fleet {
+    /// Whether findings of this check on this resource are suppressed now.
+    pub(super) fn suppressed(&self, check: &str, identifier: &Value) -> bool {
+        self.defender.suppressions.iter().any(|suppression| {
+            suppression.check_name == check
+                && suppression.resource_identifier == *identifier
+                && suppression.expires_ms.is_none_or(|expires| expires > self.now_ms())
+        })
+    }
+
+    fn suppression_at(&self, check: &str, identifier: &Value) -> Option<usize> {
+        self.defender
+            .suppressions
+            .iter()
+            .position(|known| known.check_name == check && known.resource_identifier == *identifier)
+    }
+
+    /// `CreateAuditSuppression`: either until a time or for ever.
+    pub fn create_suppression(
+        &mut self,
+        check: &str,
+        identifier: &Value,
+        expires_ms: Option<i64>,
+        indefinitely: bool,
+        description: Option<&str>,
+    ) -> Result<(), IotError> {
+        require_check(check)?;
+        check_identifier(identifier)?;
+        if expires_ms.is_some() == indefinitely {
+            return Err(IotError::invalid("give expirationDate or suppressIndefinitely, one of them"));
+        }
+        if self.suppression_at(check, identifier).is_some() {
+            return Err(IotError::exists("An audit suppression for this check and resource already exists"));
+        }
+        self.defender.suppressions.push(Suppression {
+            check_name: check.to_owned(),
+            resource_identifier: identifier.clone(),
+            expires_ms,
+            description: description.map(str::to_owned),
+        });
+        Ok(())
+    }
+}
+
+fn check_identifier(identifier: &Value) -> Result<(), IotError> {
+    match identifier.as_object() {
+        Some(members) if members.len() == 1 => Ok(()),
+        _ => Err(IotError::invalid(
+            "resourceIdentifier must be an object with one member, for instance deviceCertificateId",
+        )),
+    }
+}
+
+fn key(call: &Call) -> Result<(&str, &Value), IotError> {
+    let identifier =
+        call.member("resourceIdentifier").ok_or_else(|| IotError::invalid("resourceIdentifier is required"))?;
+    Ok((call.required_text("checkName")?, identifier))
+}
+
+fn existing(fleet: &Fleet, call: &Call) -> Result<usize, IotError> {
+    let (check, identifier) = key(call)?;
+    fleet
+        .suppression_at(check, identifier)
+        .ok_or_else(|| IotError::not_found(format!("There is no audit suppression of {check} for this resource")))
+}
+
+pub(super) fn create_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
+    let (check, identifier) = key(call)?;
+    let indefinitely = call.flag("suppressIndefinitely")?.unwrap_or(false);
+    fleet.create_suppression(
+        check,
+        identifier,
+        call.time_ms("expirationDate")?,
+        indefinitely,
+        call.text("description")?,
+    )?;
+    Ok(json!({}))
+}
+
+pub(super) fn describe_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
+    let at = existing(fleet, call)?;
+    Ok(fleet.defender.suppressions[at].to_json())
+}
+
+pub(super) fn update_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
+    let at = existing(fleet, call)?;
+    let suppression = &mut fleet.defender.suppressions[at];
+    if let Some(expires) = call.time_ms("expirationDate")? {
+        suppression.expires_ms = Some(expires);
+    }
+    if call.flag("suppressIndefinitely")? == Some(true) {
+        suppression.expires_ms = None;
+    }
+    if let Some(description) = call.text("description")? {
+        suppression.description = Some(description.to_owned());
+    }
+    Ok(json!({}))
+}
+
+pub(super) fn delete_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
+    let (check, identifier) = key(call)?;
+    if let Some(at) = fleet.suppression_at(check, identifier) {
+        fleet.defender.suppressions.remove(at);
+    }
+    Ok(Value::Object(Map::new()))
+}
+
+pub(super) fn list_audit_suppressions(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
+    let (check, identifier) = (call.text("checkName")?, call.member("resourceIdentifier"));
+    let wanted = |suppression: &&Suppression| {
+        check.is_none_or(|check| suppression.check_name == check)
+            && identifier.is_none_or(|identifier| suppression.resource_identifier == *identifier)
+    };
+    let page = call.body_page()?.of_sequence(&fleet.defender.suppressions, |one| wanted(&one), Suppression::to_json)?;
+    Ok(page_reply("suppressions", page, "nextToken"))
+}

@@ -1,0 +1,153 @@
+//! The topic, the queue's access policy, and the subscription between them.
+
+use super::plan::{SetupError, SetupItem};
+use super::queues::Found;
+use crate::aws::{CallError, Class, Clients, Effect, classify};
+use crate::ledger::dynamodb::Created;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::{Value, json};
+
+/// The topic of that name or ARN, made or found: its ARN.
+pub async fn topic(clients: &Clients, queue_arn: &str, topic: &str) -> Result<(String, SetupItem), SetupError> {
+    let arn = if topic.starts_with("arn:") { topic.to_owned() } else { arn_beside(queue_arn, topic)? };
+    let found = match clients.sns.get_topic_attributes().topic_arn(&arn).send().await {
+        Ok(_) => true,
+        Err(error) => match classify("GetTopicAttributes", Effect::Read, error) {
+            error if error.class == Class::Gone => false,
+            error => return Err(error.into()),
+        },
+    };
+    if found {
+        let item = SetupItem::new("topic", arn.clone(), Created::Existed);
+        return Ok((arn, item));
+    }
+    if topic.starts_with("arn:") {
+        return Err(SetupError::Unfit(format!(
+            "the topic {arn} does not exist: make it first, or give a name instead of an ARN"
+        )));
+    }
+    let answer = clients.sns.create_topic().name(topic).send().await;
+    let answer = answer.map_err(|error| classify("CreateTopic", Effect::Write, error))?;
+    let arn =
+        answer.topic_arn.ok_or_else(|| CallError::new(Class::Unknown, "CreateTopic", "the answer has no TopicArn"))?;
+    let item = SetupItem::new("topic", arn.clone(), Created::Created);
+    Ok((arn, item))
+}
+
+/// Lets the topic send to the queue, and nobody else beyond the account's own rights. A policy that is there is left as it is.
+pub async fn access_policy(clients: &Clients, queue: &Found, topic_arn: &str) -> Result<SetupItem, SetupError> {
+    if let Some(policy) = &queue.info.policy {
+        let mut item = SetupItem::new("access policy", queue.item.name.clone(), Created::Existed);
+        if !allows(policy, topic_arn) {
+            item.remarks.push(format!(
+                "it does not let the topic send, and is left as it is: add this statement to it: {}",
+                statement(&queue.info.arn, topic_arn)
+            ));
+        }
+        return Ok(item);
+    }
+    let policy = json!({ "Version": "2012-10-17", "Statement": [statement(&queue.info.arn, topic_arn)] }).to_string();
+    let call = clients.sqs.set_queue_attributes().queue_url(&queue.url).attributes(QueueAttributeName::Policy, policy);
+    call.send().await.map_err(|error| classify("SetQueueAttributes", Effect::Write, error))?;
+    Ok(SetupItem::new("access policy", queue.item.name.clone(), Created::Created))
+}
+
+/// The subscription of the queue to the topic; raw delivery stays off, since the envelope's `TopicArn` names account and region.
+pub async fn subscription(clients: &Clients, queue_arn: &str, topic_arn: &str) -> Result<SetupItem, SetupError> {
+    let mut next = None;
+    loop {
+        let call = clients.sns.list_subscriptions_by_topic().topic_arn(topic_arn).set_next_token(next);
+        let page = call.send().await.map_err(|error| classify("ListSubscriptionsByTopic", Effect::Read, error))?;
+        let ours = page.subscriptions().iter().find(|subscription| subscription.endpoint() == Some(queue_arn));
+        if let Some(subscription) = ours {
+            return found_subscription(clients, subscription.subscription_arn().unwrap_or_default()).await;
+        }
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            break;
+        }
+    }
+    let call = clients.sns.subscribe().topic_arn(topic_arn).protocol("sqs").endpoint(queue_arn);
+    let answer = call.return_subscription_arn(true).send().await;
+    let answer = answer.map_err(|error| classify("Subscribe", Effect::Write, error))?;
+    Ok(SetupItem::new("subscription", answer.subscription_arn.unwrap_or_default(), Created::Created))
+}
+
+async fn found_subscription(clients: &Clients, arn: &str) -> Result<SetupItem, SetupError> {
+    let mut item = SetupItem::new("subscription", arn, Created::Existed);
+    if !arn.starts_with("arn:") {
+        item.remarks.push("it waits for confirmation by the queue's owner".to_owned());
+        return Ok(item);
+    }
+    let answer = clients.sns.get_subscription_attributes().subscription_arn(arn).send().await;
+    let answer = answer.map_err(|error| classify("GetSubscriptionAttributes", Effect::Read, error))?;
+    let attributes = answer.attributes.unwrap_or_default();
+    if attributes.get("RawMessageDelivery").is_some_and(|raw| raw == "true") {
+        item.remarks.push(
+            "raw delivery is on: messages do not name account and region, so the worker takes the queue's".to_owned(),
+        );
+    }
+    if attributes.contains_key("FilterPolicy") {
+        item.remarks.push("it has a filter policy: what that leaves out never reaches the queue".to_owned());
+    }
+    Ok(item)
+}
+
+fn statement(queue_arn: &str, topic_arn: &str) -> Value {
+    json!({
+        "Sid": "FleetwardenTopic",
+        "Effect": "Allow",
+        "Principal": { "Service": "sns.amazonaws.com" },
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": { "ArnEquals": { "aws:SourceArn": topic_arn } },
+    })
+}
+
+/// Whether a statement that allows something names the topic. Policies can say it in many ways; this knows those that name it in full.
+fn allows(policy: &str, topic_arn: &str) -> bool {
+    let Ok(policy) = serde_json::from_str::<Value>(policy) else { return false };
+    let statements = match policy.get("Statement") {
+        Some(Value::Array(statements)) => statements.clone(),
+        Some(single) => vec![single.clone()],
+        None => Vec::new(),
+    };
+    let named = |statement: &Value| {
+        let conditions = statement.get("Condition").map(Value::to_string).unwrap_or_default();
+        conditions.contains(&format!("\"{topic_arn}\""))
+    };
+    statements
+        .iter()
+        .any(|statement| statement.get("Effect").is_some_and(|effect| effect == "Allow") && named(statement))
+}
+
+/// The ARN of a topic in the queue's partition, region and account.
+fn arn_beside(queue_arn: &str, name: &str) -> Result<String, SetupError> {
+    let parts: Vec<&str> = queue_arn.split(':').collect();
+    match parts.as_slice() {
+        ["arn", partition, "sqs", region, account, _] => Ok(format!("arn:{partition}:sns:{region}:{account}:{name}")),
+        _ => Err(SetupError::Unfit(format!("{queue_arn} is not the ARN of a queue"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: &str = "arn:aws:sqs:us-east-1:123456789012:q";
+    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:t";
+
+    #[test]
+    fn our_own_policy_allows_the_topic_and_no_other() {
+        let policy = json!({ "Statement": statement(QUEUE, TOPIC) }).to_string();
+        assert!(allows(&policy, TOPIC));
+        assert!(!allows(&policy, "arn:aws:sns:us-east-1:123456789012:t2"));
+        assert!(!allows("not json", TOPIC));
+    }
+
+    #[test]
+    fn a_topic_is_looked_for_beside_its_queue() {
+        assert_eq!(arn_beside("arn:aws-cn:sqs:cn-north-1:1:q", "t").unwrap(), "arn:aws-cn:sns:cn-north-1:1:t");
+        assert!(arn_beside("q", "t").is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! The program as a person starts it: real processes against the embedded AWS, over loopback HTTP.
+#![cfg(feature = "sandbox")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod bench;
+mod refusals;
+mod workshop;

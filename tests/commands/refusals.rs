@@ -1,0 +1,99 @@
+//! Bad input is refused with a sentence and exit code 2, before the first receive.
+
+use super::bench::{Bench, Ran, ran};
+
+/// The calls that take messages: none may have been made.
+async fn nothing_was_received(bench: &Bench) {
+    let received = bench
+        .clients
+        .sqs
+        .receive_message()
+        .queue_url(&bench.made.queue_url)
+        .message_system_attribute_names(aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount)
+        .send()
+        .await
+        .unwrap();
+    let message = received.messages().first().expect("the message is still there");
+    let count =
+        &message.attributes().unwrap()[&aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount];
+    assert_eq!(count, "1", "somebody received it before");
+}
+
+async fn with_a_message() -> Bench {
+    let bench = Bench::new().await;
+    bench.publish(include_str!("../fixtures/finding_iot_policy.json")).await;
+    bench
+}
+
+fn refused(ran: &Ran, fragments: &[&str]) {
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for fragment in fragments {
+        assert!(ran.err.contains(fragment), "`{fragment}` is not in: {}", ran.err);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_with_mistakes_is_refused_with_line_and_column_for_each() {
+    let bench = with_a_message().await;
+    let policy = bench.file(
+        "policy.yaml",
+        "version: 1\nmode: enforce\nretry: { base_delay: 5 parsecs }\nrules:\n  - name: a\n    match: { check: CONFLICTING_CLIENT_IDS_CHECK }\n    actons: []\n    actions:\n      - type: UPDATE_DEVICE_CERTIFICATE\n",
+    );
+    let ran = bench.run(&["run", "--policy", &policy, "--until-empty"]).await;
+    refused(
+        &ran,
+        &[
+            "policy.yaml:3:22: ",
+            "`5 parsecs`",
+            "policy.yaml:7:5: unknown key `actons`",
+            "did you mean `actions`",
+            "policy.yaml:9:9: ",
+            "does not fit CONFLICTING_CLIENT_IDS_CHECK",
+        ],
+    );
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_is_not_there_is_refused() {
+    let bench = with_a_message().await;
+    let ran = bench.run(&["run", "--policy", "/nowhere/policy.yaml", "--until-empty"]).await;
+    refused(&ran, &["/nowhere/policy.yaml"]);
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn queues_and_tables_that_do_not_exist_are_all_told_at_once() {
+    let bench = with_a_message().await;
+    let nowhere = bench.made.dead_letter_queue_url.replace("fleetwarden-dead-letters", "nowhere");
+    let ran = bench.run(&["run", "--dead-letter-queue-url", &nowhere, "--table", "nothing", "--until-empty"]).await;
+    refused(&ran, &["nowhere", "nothing", "fleetwarden setup"]);
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn a_queue_of_another_region_is_refused() {
+    let bench = with_a_message().await;
+    let ran = ran(bench.command().env("AWS_REGION", "eu-central-1").args(["run", "--until-empty"])).await;
+    refused(&ran, &["us-east-1", "eu-central-1"]);
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn missing_credentials_are_refused() {
+    let bench = with_a_message().await;
+    let mut command = bench.command();
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").args(["run", "--until-empty"]);
+    refused(&ran(&mut command).await, &["credentials"]);
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn a_missing_region_and_figures_out_of_range_are_refused() {
+    let bench = with_a_message().await;
+    refused(&ran(bench.command().env_remove("AWS_REGION").args(["run", "--until-empty"])).await, &["AWS_REGION"]);
+    refused(&bench.run(&["run", "--lease", "2 moons"]).await, &["--lease", "60s"]);
+    refused(&bench.run(&["run", "--share", "2"]).await, &["share"]);
+    refused(&bench.run(&["run", "--quota", "UpdateCertifcate=5"]).await, &["UpdateCertifcate", "UpdateCertificate"]);
+    nothing_was_received(&bench).await;
+}

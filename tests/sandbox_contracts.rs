@@ -1,0 +1,102 @@
+//! The port contracts over loopback HTTP: the AWS adapters, through the real SDK clients, against the embedded AWS.
+#![cfg(feature = "sandbox")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[macro_use]
+mod contract {
+    #[macro_use]
+    pub mod run;
+    #[macro_use]
+    pub mod iot;
+    #[macro_use]
+    pub mod ledger;
+    #[macro_use]
+    pub mod ledger_lists;
+    #[macro_use]
+    pub mod ledger_races;
+    #[macro_use]
+    pub mod queue;
+    pub mod wire;
+}
+
+use contract::run::{now, unique};
+use contract::wire::WireFixture;
+use fleetwarden::aws::Clients;
+use fleetwarden::ledger::DynamoLedger;
+use fleetwarden::ledger::dynamodb::create_table;
+use fleetwarden::queue::SqsQueue;
+use fleetwarden::sandbox::iot::{CaCertificate, IotConfig, Quotas};
+use fleetwarden::sandbox::{Sandbox, SandboxConfig};
+
+/// A sandbox of the case's own, which lasts as long as the test's runtime; nothing is throttled in it.
+async fn sandbox() -> &'static Sandbox {
+    let iot = IotConfig { quotas: Quotas::off(), ..IotConfig::default() };
+    let config = SandboxConfig { iot, ..SandboxConfig::default() };
+    Box::leak(Box::new(Sandbox::start(config).await.unwrap()))
+}
+
+async fn clients() -> Clients {
+    Clients::new(&sandbox().await.sdk_config())
+}
+
+async fn queue() -> SqsQueue {
+    let clients = clients().await;
+    let made = clients.sqs.create_queue().queue_name(unique("queue")).send().await.unwrap();
+    SqsQueue::new(clients.sqs, made.queue_url.unwrap())
+}
+
+async fn ledger() -> DynamoLedger {
+    let clients = clients().await;
+    let table = unique("table");
+    create_table(&clients.dynamodb, &table).await.unwrap();
+    DynamoLedger::new(clients.dynamodb, table)
+}
+
+async fn iot() -> WireFixture {
+    let sandbox = sandbox().await;
+    let ca_certificate = "ca".repeat(32);
+    sandbox.iot().with_fleet(|fleet| {
+        fleet.ca_certificates.insert(ca_certificate.clone(), CaCertificate::new(now()));
+    });
+    WireFixture::new(Clients::new(&sandbox.sdk_config()), Some(ca_certificate))
+}
+
+queue_contract! {
+    sqs_queue {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
+        make: queue,
+        skip: { a_batch_of_more_than_one_mebibyte_is_taken: "the sandbox's SQS takes messages of up to 256 KiB" },
+    }
+}
+
+ledger_contract! {
+    dynamo_ledger {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+ledger_list_contract! {
+    dynamo_ledger_lists {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+ledger_race_contract! {
+    dynamo_ledger_races {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+iot_contract! {
+    aws_iot {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
+        make: iot,
+        skip: {},
+    }
+}
