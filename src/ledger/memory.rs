@@ -156,6 +156,7 @@ impl Table {
         }
         if let Some((by, at)) = &resource.acted
             && by != holder
+            && !cooldown.is_zero()
             && now < after(*at, cooldown)
         {
             resource.recurrences += 1;

@@ -66,7 +66,7 @@ impl<Q, L, I> Shared<Q, L, I> {
             slots: Semaphore::new(config.concurrency),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             in_flight: InFlight::default(),
-            claims: Claims::default(),
+            claims: Claims::new(config.lease),
             extending: RwLock::new(()),
             abort: CancellationToken::new(),
             config,

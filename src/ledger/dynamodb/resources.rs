@@ -73,7 +73,7 @@ pub(super) async fn enter(
         return Ok(Gate::Busy { until: lease_until });
     }
     match (text_of(&item, ACTED_BY), number_of(&item, ACTED_AT)) {
-        (Some(by), Some(at)) if by != holder && at > cooled => {
+        (Some(by), Some(at)) if by != holder && !cooldown.is_zero() && at > cooled => {
             count_recurrence(ledger, key, holder, now).await?;
             Ok(Gate::CoolingDown { by: by.to_owned(), at })
         }
