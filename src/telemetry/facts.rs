@@ -205,6 +205,14 @@ impl Telemetry {
         tracing::warn!(reason, finding, error, "dead letter");
     }
 
+    pub(crate) fn split(&self, parts: usize) {
+        tracing::debug!(parts, "a message that held several was split");
+    }
+
+    pub(crate) fn split_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to split a message, it is kept: {error}");
+    }
+
     pub(crate) fn dead_letter_failed(&self, error: &CallError) {
         tracing::warn!(class = %error.class, "failed to send a dead letter, the message is kept: {error}");
     }

@@ -1,13 +1,11 @@
 //! One claimed finding, from decision to its end on record.
 
-use super::claimer::Work;
 use super::dead_letter::DeadLetter;
 use super::delivery::Settlement;
-use super::finisher::Ending;
-use super::shared::Shared;
+use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::defender;
-use crate::finding::Finding;
+use crate::finding::{AuditSummary, Finding};
 use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Status, Step, WriteError};
 use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Journal};
 use crate::policy::{Action, Facts, Verdict, decide};
@@ -24,6 +22,13 @@ const LOCK: Duration = Duration::from_secs(300);
 
 /// When a message comes back that was throttled or locked out, at most.
 const POSTPONED: Duration = Duration::from_secs(10);
+
+/// What was claimed, or is about to be.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    Finding(Box<Finding>),
+    Summary(AuditSummary),
+}
 
 /// A claim to be worked on.
 pub(super) struct Task {
@@ -258,7 +263,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
 async fn expand<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Shared<Q, L, I>,
     task: &Task,
-    summary: &crate::finding::AuditSummary,
+    summary: &AuditSummary,
     claim: &ClaimRef,
 ) -> Outcome {
     let expansion = defender::Expansion {

@@ -1,12 +1,13 @@
 //! Each finding once, whatever the queue holds.
 
 use crate::house::*;
-use fleetwarden::aws::Fate;
+use fleetwarden::aws::{Class, Fate, Script};
 use fleetwarden::finding::encode_own;
 use fleetwarden::ledger::{Gate, Ledger, Status};
 use fleetwarden::policy::{BLANK_POLICY, Mode};
 use fleetwarden::worker::Ended;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,25 @@ async fn a_message_with_several_records_of_which_one_is_bad_loses_only_that_one(
     house.work().await;
     assert_eq!((house.status(&one), house.status(&two)), (Status::Mitigated, Status::Mitigated));
     assert_eq!(house.dead_letters(), [("not_json".to_owned(), "-".to_owned())]);
-    assert_eq!(house.telemetry.counts().deleted, 1);
+    // The bundle, and the two messages and the poison that it was split into.
+    assert_eq!(house.telemetry.counts().deleted, 4);
+    assert!(house.queue.contents().is_empty());
+}
+
+/// Bug: the whole message was parked for the sake of the finding, and with every delivery its bad entry was given up once more.
+#[tokio::test(start_paused = true)]
+async fn a_bad_record_beside_one_that_is_tried_again_is_given_up_once() {
+    let house = House::new();
+    let finding = house.device(1);
+    house.iot.put_finding(&finding);
+    let records = [encode_own(&finding, None), "no json".into()].map(|body| json!({ "body": body }));
+    house.send(&json!({ "Records": records }).to_string()).await;
+    let mut worker = house.worker("worker");
+    let throttles = Script::new([("iot.deactivate_certificate", Fate::Fail(Class::Throttled)); 20]);
+    worker.iot = house.iot.with_fates(Arc::new(throttles));
+    assert_eq!(finish(worker.run(CancellationToken::new())).await, Ended::Empty);
+    assert_eq!(house.status(&finding), Status::Mitigated);
+    assert_eq!(house.dead_letters(), [("not_json".to_owned(), "-".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
