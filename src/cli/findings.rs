@@ -15,12 +15,18 @@ Examples:
   fleetwarden findings list --check DEVICE_CERTIFICATE_SHARED_CHECK --status mitigated --limit 20
   fleetwarden findings list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --output json | jq '.[].resource'";
 
+const HELP: &str = "\
+Examples:
+  fleetwarden findings list --status dead
+  fleetwarden findings show 11111111-1111-4111-8111-111111111111";
+
 const SHOW_HELP: &str = "\
 Example:
   fleetwarden findings show 11111111-1111-4111-8111-111111111111";
 
 /// What `findings` is told.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct FindingsArgs {
     /// The ledger: a DynamoDB table
     #[arg(long, global = true, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
@@ -128,7 +134,8 @@ async fn list(ledger: &impl Ledger, filter: &Filter, limit: usize, output: Outpu
             }
             print::line(&table.to_string());
             let more = if more { "; there are more, raise --limit" } else { "" };
-            print::line(&format!("{} records{more}", records.len()));
+            let noun = if records.len() == 1 { "record" } else { "records" };
+            print::line(&format!("{} {noun}{more}", records.len()));
         }
     }
     Ok(())
