@@ -3,7 +3,7 @@
 use crate::house::*;
 use fleetwarden::aws::{Class, Fate, Script};
 use fleetwarden::finding::encode_own;
-use fleetwarden::ledger::{Gate, Ledger, Status};
+use fleetwarden::ledger::{ClaimRef, Gate, Ledger, Status};
 use fleetwarden::policy::{BLANK_POLICY, Mode};
 use fleetwarden::worker::Ended;
 use serde_json::json;
@@ -244,7 +244,8 @@ async fn two_findings_on_one_policy_make_one_version_however_slow_the_calls_are(
 #[tokio::test]
 async fn a_lock_without_a_cool_down_opens_again_at_once_even_to_a_worker_whose_clock_is_behind() {
     let (ledger, minute) = (House::new().ledger, Duration::from_secs(60));
-    assert_eq!(ledger.enter("resource#p", "one", 5_000, minute, Duration::ZERO).await, Ok(Gate::Open));
-    ledger.leave("resource#p", "one", 6_000, true).await.unwrap();
-    assert_eq!(ledger.enter("resource#p", "two", 4_000, minute, Duration::ZERO).await, Ok(Gate::Open));
+    let by = |finding: &str| ClaimRef { key: finding.to_owned(), epoch: 1 };
+    assert_eq!(ledger.enter("resource#p", &by("one"), 5_000, minute, Duration::ZERO).await, Ok(Gate::Open));
+    ledger.leave("resource#p", &by("one"), 6_000, true).await.unwrap();
+    assert_eq!(ledger.enter("resource#p", &by("two"), 4_000, minute, Duration::ZERO).await, Ok(Gate::Open));
 }
