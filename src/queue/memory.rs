@@ -1,6 +1,6 @@
 //! The in-memory twin of SQS: a standard queue with its at-least-once delivery, its handles and its limits.
 
-use super::port::{BATCH, Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
+use super::port::{BATCH, Depth, MAX_MESSAGE, MAX_VISIBILITY, Outgoing, Queue, Received};
 use crate::aws::{Call, CallError, Fair, Fates};
 use crate::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +11,6 @@ use tokio::time::Instant;
 
 /// The longest long poll SQS grants.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-/// The largest message, in bytes of body and attributes. A request may not be larger either; a larger batch goes as several
-/// requests, which this twin need not show.
-const MAX_BYTES: usize = 1024 * 1024;
 /// Message attributes that one message may carry.
 const MAX_ATTRIBUTES: usize = 10;
 /// A disorderly queue chooses among this many of its oldest visible messages.
@@ -375,13 +372,6 @@ fn invalid_handle(call: Call) -> CallError {
     call.refuse("ReceiptHandleIsInvalid", "the receipt handle is not one of this queue's")
 }
 
-fn size(message: &Outgoing) -> usize {
-    // Names, data types ("String") and values count towards the size.
-    let attributes: usize =
-        message.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
-    message.body.len() + attributes
-}
-
 /// What SQS refuses of a single message.
 fn check_content(message: &Outgoing) -> Result<(), CallError> {
     let allowed = |text: &str| {
@@ -391,7 +381,7 @@ fn check_content(message: &Outgoing) -> Result<(), CallError> {
     if message.body.is_empty() {
         return Err(SEND.refuse("MissingParameter", "the message body is empty"));
     }
-    if size(message) > MAX_BYTES {
+    if message.size() > MAX_MESSAGE {
         return Err(SEND.refuse("InvalidParameterValue", "the message is larger than 1048576 bytes"));
     }
     if message.attributes.len() > MAX_ATTRIBUTES {

@@ -7,5 +7,5 @@ mod sqs;
 
 pub use info::{QueueInfo, RedrivePolicy, describe};
 pub use memory::{Disorder, MemoryQueue, MemoryQueueConfig, Redrive};
-pub use port::{BATCH, Depth, MAX_VISIBILITY, Outgoing, Queue, Received};
+pub use port::{BATCH, Depth, MAX_MESSAGE, MAX_VISIBILITY, Outgoing, Queue, Received};
 pub use sqs::SqsQueue;

@@ -11,6 +11,9 @@ pub const BATCH: usize = 10;
 /// The longest visibility timeout SQS grants, counted from the first receive.
 pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// The largest message, and the most that one `SendMessageBatch` holds, in bytes as [`Outgoing::size`] counts them: 1 MiB.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
 /// A message as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -37,6 +40,14 @@ pub struct Outgoing {
     pub body: String,
     /// String message attributes, at most ten.
     pub attributes: BTreeMap<String, String>,
+}
+
+impl Outgoing {
+    /// What SQS counts: the body, and of each attribute its name, its type (`String`) and its value.
+    pub fn size(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
+        self.body.len() + attributes.sum::<usize>()
+    }
 }
 
 /// `GetQueueAttributes`: approximate, and up to a minute behind on real SQS.

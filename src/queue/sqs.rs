@@ -1,6 +1,6 @@
 //! The queue on Amazon SQS.
 
-use super::port::{BATCH, Depth, Outgoing, Queue, Received};
+use super::port::{BATCH, Depth, MAX_MESSAGE, Outgoing, Queue, Received};
 use crate::aws::{CallError, Class, Effect, RECEIVE_TIMEOUT, classify, classify_entry};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
@@ -10,9 +10,6 @@ use aws_sdk_sqs::types::{
 use aws_smithy_types::timeout::TimeoutConfig;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
-
-/// What one `SendMessageBatch` may hold in total, bodies and attributes together: 1 MiB.
-const SEND_BYTES: usize = 1024 * 1024;
 
 /// One SQS queue. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -226,8 +223,8 @@ fn chunks(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     let mut chunks = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (index, message) in messages.iter().enumerate() {
-        let size = size_of(message);
-        if index > start && (bytes + size > SEND_BYTES || index - start == BATCH) {
+        let size = message.size();
+        if index > start && (bytes + size > MAX_MESSAGE || index - start == BATCH) {
             chunks.push(&messages[start..index]);
             (start, bytes) = (index, 0);
         }
@@ -237,12 +234,6 @@ fn chunks(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
         chunks.push(&messages[start..]);
     }
     chunks
-}
-
-/// What SQS counts: the body, and of each attribute its name, its type (`String`) and its value.
-fn size_of(message: &Outgoing) -> usize {
-    let attributes = message.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
-    message.body.len() + attributes.sum::<usize>()
 }
 
 #[cfg(test)]

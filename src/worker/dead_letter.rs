@@ -5,13 +5,16 @@ use super::shared::Shared;
 use crate::aws::{CallError, Class};
 use crate::finding::Rejected;
 use crate::ledger::Subject;
-use crate::queue::{Outgoing, Queue};
+use crate::queue::{MAX_MESSAGE, Outgoing, Queue};
 use backon::{ExponentialBuilder, Retryable};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// SQS refuses an empty body, and message attributes have no empty values.
 const NOTHING: &str = "-";
+
+/// What SQS refuses in a body, and JSON text may hold; control characters it holds only escaped, and SQS delivered the rest.
+const OUTSIDE_XML: [char; 2] = ['\u{fffe}', '\u{ffff}'];
 
 /// An attribute's value is cut to this many characters; the ledger has the whole text.
 const MAX_TEXT: usize = 1000;
@@ -128,7 +131,15 @@ impl DeadLetter {
         put("checkName", &self.check);
         put("attempts", &self.attempts.to_string());
         put("firstSeen", &self.first_seen.map(|ms| ms.to_string()).unwrap_or_default());
-        Outgoing { body: if self.body.is_empty() { NOTHING.to_owned() } else { self.body.clone() }, attributes }
+        let body = if self.body.is_empty() { NOTHING.to_owned() } else { self.body.replace(OUTSIDE_XML, "\u{fffd}") };
+        let mut message = Outgoing { body, attributes };
+        // Never a finding of Device Defender, which has a few kilobytes: its beginning and the reason are worth more than a letter
+        // that cannot be sent.
+        let surplus = message.size().saturating_sub(MAX_MESSAGE);
+        if surplus > 0 {
+            message.body.truncate(message.body.floor_char_boundary(message.body.len().saturating_sub(surplus)));
+        }
+        message
     }
 }
 

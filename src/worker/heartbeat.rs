@@ -5,29 +5,37 @@ use crate::aws::{CallError, Class};
 use crate::ledger::{self, Ledger, WriteError};
 use crate::queue::{self, Queue};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Runs until `closing`. Looks eight times a lease, so that what is due at half of it is extended before five eighths.
+/// Runs until `closing`. Looks eight times a lease, so that what is due at half of it is extended before five eighths, and while
+/// one is slow, the other goes on: SQS in trouble costs no lease.
 pub(super) async fn beat<Q: Queue, L: Ledger, I: Send + Sync + 'static>(
     shared: Arc<Shared<Q, L, I>>,
     closing: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(shared.config.lease / 8);
+    let period = shared.config.lease / 8;
+    tokio::join!(
+        every(period, &closing, || renew_leases(&shared)),
+        every(period, &closing, || extend_visibility(&shared)),
+    );
+}
+
+async fn every<F: Future<Output = ()>>(period: Duration, closing: &CancellationToken, work: impl Fn() -> F) {
+    let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            _ = ticks.tick() => work().await,
             () = closing.cancelled() => return,
         }
-        let deadline = Instant::now() + shared.config.lease / 2;
-        renew_leases(&shared, deadline).await;
-        extend_visibility(&shared, deadline).await;
     }
 }
 
-async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>, deadline: Instant) {
+async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>) {
     let _no_acknowledgement = shared.extending.write().await;
+    let deadline = Instant::now() + shared.config.lease / 2;
     for batch in shared.in_flight.due(deadline).chunks(queue::BATCH) {
         let asked = Instant::now();
         let lease = shared.config.lease;
@@ -47,10 +55,11 @@ async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>, deadline: I
     }
 }
 
-async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, deadline: Instant) {
+async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>) {
+    let lease = shared.config.lease;
+    let deadline = Instant::now() + lease / 2;
     for batch in shared.claims.due(deadline).chunks(ledger::BATCH) {
         let asked = Instant::now();
-        let lease = shared.config.lease;
         match shared.ledger.renew(batch, shared.clock.now_ms(), lease).await {
             Ok(results) => {
                 for (claim, result) in batch.iter().zip(results) {

@@ -17,7 +17,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How long a policy may be locked by one finding. The lock is not renewed: this is several times what its four calls take when
-/// a hundred others wait for the same budget, and a worker that dies holding it delays only its own finding's takeover.
+/// a hundred others wait for the same budget. A worker that dies holding it delays other findings on that policy; the takeover of
+/// its own finding has the same name, and is let in.
 const LOCK: Duration = Duration::from_secs(300);
 
 /// When a message comes back that was throttled or locked out, at most.

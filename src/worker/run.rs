@@ -8,6 +8,7 @@ use super::finisher::finish_all;
 use super::heartbeat::beat;
 use super::receiver::{Bounds, receive};
 use super::shared::Shared;
+use crate::aws::Class;
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
@@ -109,17 +110,25 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
         // Receivers first, since they feed the claimer, which feeds the tasks.
         receivers.close();
         receivers.wait().await;
-        // The claimer ends when the last receiver's channel is gone; it panics only on a bug, and then its tickets give back.
-        let _ = claimer.await;
-        tasks.close();
-        if tokio::time::timeout(shared.config.drain, tasks.wait()).await.is_err() {
+        let work = async {
+            // The claimer ends when the last receiver's channel is gone; it panics only on a bug, and then its tickets give back.
+            let _ = claimer.await;
+            tasks.close();
+            tasks.wait().await;
+        };
+        if tokio::time::timeout(shared.config.drain, work).await.is_err() {
             shared.abort.cancel();
             ended = Ended::CutShort;
+            tasks.close();
             let _ = tokio::time::timeout(FLUSH, tasks.wait()).await;
         }
         // Every task has sent its ending and waited for it; now the deletes that followed.
         closing.cancel();
-        let _ = heart.await;
+        let stuck_heart = heart.abort_handle();
+        if tokio::time::timeout(FLUSH, heart).await.is_err() {
+            // It would keep acknowledgements out.
+            stuck_heart.abort();
+        }
         finishing.cancel();
         let _ = tokio::time::timeout(FLUSH, finisher).await;
         acknowledging.cancel();
@@ -140,11 +149,24 @@ async fn watch_for_the_end<Q: Queue, L, I>(shared: &Shared<Q, L, I>, bounds: &Bo
         let idle = bounds.idle.load(Ordering::SeqCst) >= shared.config.pollers.max(1);
         let nothing_here = idle && shared.in_flight.len() == 0;
         empty = match nothing_here {
-            true if shared.queue.depth().await.is_ok_and(|depth| depth.is_empty()) => empty + 1,
+            true if is_empty(shared).await => empty + 1,
             _ => 0,
         };
         if empty >= EMPTY_CHECK.1 {
             return Ended::Empty;
+        }
+    }
+}
+
+async fn is_empty<Q: Queue, L, I>(shared: &Shared<Q, L, I>) -> bool {
+    match shared.queue.depth().await {
+        Ok(depth) => depth.is_empty(),
+        Err(error) => {
+            // Whoever may not look would look for ever.
+            if error.class == Class::Denied {
+                shared.breaker.trip(&error.to_string());
+            }
+            false
         }
     }
 }

@@ -4,10 +4,13 @@
 
 mod crashes;
 mod drain;
+mod edges;
 mod expansion;
 mod failures;
+mod hanging;
 mod house;
 mod leases;
 mod once;
 mod outages;
 mod simulation;
+mod slow;

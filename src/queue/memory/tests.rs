@@ -181,8 +181,8 @@ async fn what_sqs_refuses_is_refused_entry_by_entry() {
 #[tokio::test(start_paused = true)]
 async fn a_message_of_more_than_one_mebibyte_is_refused_for_itself_alone() {
     let queue = queue(MemoryQueueConfig::default());
-    let largest = "x".repeat(MAX_BYTES);
-    let too_large = "x".repeat(MAX_BYTES + 1);
+    let largest = "x".repeat(MAX_MESSAGE);
+    let too_large = "x".repeat(MAX_MESSAGE + 1);
     let outcomes = queue.send(&[message(&largest), message(&too_large), message("x")]).await.unwrap();
     assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
 }
