@@ -1,4 +1,5 @@
 //! The README says what the code does: its tables are held against it.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use fleetwarden::finding::{ActionType, RejectReason, catalogue};
 use fleetwarden::policy::Policy;

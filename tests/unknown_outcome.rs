@@ -200,8 +200,9 @@ async fn an_intent_whose_reply_was_lost_is_durable() {
 async fn an_entry_whose_reply_was_lost_lets_the_same_holder_in_again() {
     let ledger = MemoryLedger::new();
     let failing = ledger.with_fates(fate("ledger.enter", Fate::ReplyLost));
-    assert_eq!(class(failing.enter("resource#1", "a", NOW, LEASE, LEASE).await), Class::Unknown);
-    assert_eq!(failing.enter("resource#1", "a", NOW + 1, LEASE, LEASE).await.unwrap(), Gate::Open);
+    let by = |finding: &str| ClaimRef { key: finding.to_owned(), epoch: 1 };
+    assert_eq!(class(failing.enter("resource#1", &by("a"), NOW, LEASE, LEASE).await), Class::Unknown);
+    assert_eq!(failing.enter("resource#1", &by("a"), NOW + 1, LEASE, LEASE).await.unwrap(), Gate::Open);
     let busy = Gate::Busy { until: NOW + 1 + 60_000 };
-    assert_eq!(failing.enter("resource#1", "b", NOW + 2, LEASE, LEASE).await.unwrap(), busy);
+    assert_eq!(failing.enter("resource#1", &by("b"), NOW + 2, LEASE, LEASE).await.unwrap(), busy);
 }

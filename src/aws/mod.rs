@@ -1,11 +1,10 @@
-//! The room below the adapters: how an AWS client is built, how its errors are classified, how the in-memory twins are made to
-//! fail, and what is checked before work begins.
+//! The room below the adapters: how an AWS client is built, how its errors are classified, and how the in-memory twins are made to
+//! fail.
 
 mod classify;
 mod clients;
 mod error;
 mod fate;
-pub mod startup;
 
 pub use classify::{Effect, classify, classify_entry};
 pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};

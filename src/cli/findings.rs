@@ -6,11 +6,19 @@ use crate::ledger::{DynamoLedger, Filter, Ledger, Record, Status};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+/// Records that one request looks at; a filter is applied to them afterwards, so a small page would mean many requests.
+const PAGE: usize = 1000;
+
 const LIST_HELP: &str = "\
 Examples:
   fleetwarden findings list --status dead
   fleetwarden findings list --check DEVICE_CERTIFICATE_SHARED_CHECK --status mitigated --limit 20
   fleetwarden findings list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --output json | jq '.[].resource'";
+
+const HELP: &str = "\
+Examples:
+  fleetwarden findings list --status dead
+  fleetwarden findings show 11111111-1111-4111-8111-111111111111";
 
 const SHOW_HELP: &str = "\
 Example:
@@ -18,6 +26,7 @@ Example:
 
 /// What `findings` is told.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct FindingsArgs {
     /// The ledger: a DynamoDB table
     #[arg(long, global = true, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
@@ -30,7 +39,7 @@ pub struct FindingsArgs {
 /// The sub-commands of `findings`.
 #[derive(Debug, Subcommand)]
 pub enum FindingsCommand {
-    /// Findings that match, newest first
+    /// Findings that match, up to --limit; of those listed the latest stands first
     #[command(after_help = LIST_HELP)]
     List {
         /// Only with this status; may be repeated: claimed, waiting, held, dead, mitigated, compliant, observed, suppressed
@@ -99,13 +108,15 @@ async fn list(ledger: &impl Ledger, filter: &Filter, limit: usize, output: Outpu
     let mut records: Vec<Record> = Vec::new();
     let mut next = None;
     loop {
-        let page = ledger.list(filter, limit - records.len(), next).await.map_err(|error| ledger_error(&error))?;
+        let page = ledger.list(filter, PAGE, next).await.map_err(|error| ledger_error(&error))?;
         records.extend(page.records);
         next = page.next;
-        if next.is_none() || records.len() >= limit {
+        if next.is_none() || records.len() > limit {
             break;
         }
     }
+    let more = records.len() > limit;
+    records.truncate(limit);
     records.sort_by_key(|record| std::cmp::Reverse(record.updated_at));
     match output {
         OutputFormat::Json => print::json(&records.iter().map(as_json).collect()),
@@ -122,8 +133,9 @@ async fn list(ledger: &impl Ledger, filter: &Filter, limit: usize, output: Outpu
                 ]);
             }
             print::line(&table.to_string());
-            let more = if next.is_some() { "; there are more, raise --limit" } else { "" };
-            print::line(&format!("{} records{more}", records.len()));
+            let more = if more { "; there are more, raise --limit" } else { "" };
+            let noun = if records.len() == 1 { "record" } else { "records" };
+            print::line(&format!("{} {noun}{more}", records.len()));
         }
     }
     Ok(())

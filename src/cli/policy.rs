@@ -1,10 +1,9 @@
 //! `fleetwarden policy`: checks a policy file, prints its schema and the default, and explains a decision.
 
-use super::{CliError, OutputFormat};
+use super::{CliError, OutputFormat, print};
 use crate::finding::{Arrival, Content, Finding, Origin, decode};
 use crate::policy::{Action, Decision, Facts, Policy, RuleVerdict, Verdict, decide, schema};
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -182,9 +181,7 @@ impl<'a> Explained<'a> {
 
     fn text(&self) -> String {
         let Finding { finding_id, check, reason_code, severity, .. } = &self.finding;
-        let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["rule", "takes it", "why not"]);
+        let mut table = print::table(&["rule", "takes it", "why not"]);
         for rule in &self.rules {
             table.add_row([rule.rule.as_str(), if rule.takes { "yes" } else { "no" }, &rule.why_not.join("\n")]);
         }

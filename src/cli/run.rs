@@ -1,7 +1,6 @@
 //! `fleetwarden run`: the worker.
 
 use super::{CliError, OutputFormat, print};
-use crate::aws::startup::check_deployment;
 use crate::aws::{Clients, load_config};
 use crate::budget::{BudgetConfig, Budgets, Operation};
 use crate::clock::Clock;
@@ -10,6 +9,7 @@ use crate::ledger::DynamoLedger;
 use crate::mitigation::AwsIot;
 use crate::policy::{Mode, Policy};
 use crate::queue::SqsQueue;
+use crate::setup::check_deployment;
 use crate::telemetry::{Counts, Telemetry};
 use crate::worker::{Ended, Worker, WorkerConfig};
 use clap::Args;
@@ -157,9 +157,11 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     }
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
-    let deployment = check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table)
-        .await
-        .map_err(|problems| CliError::Usage(problems.join("\n")))?;
+    let authenticates = policy.mode == Mode::Enforce && policy.verify_finding;
+    let deployment =
+        check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table, authenticates)
+            .await
+            .map_err(|problems| CliError::Usage(problems.join("\n")))?;
     if !policy.verify_finding && policy.mode == Mode::Enforce {
         tracing::warn!(
             "verify_finding is off: whoever can send to the topic or the queue can have devices changed; turn it on unless the endpoint has no Device Defender"
@@ -202,7 +204,6 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "HOSTNAME names the container; it is read once at start")]
 fn worker_name(clock: &Clock) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
     format!("{host}-{}-{:x}", std::process::id(), clock.now_ms())
@@ -253,7 +254,7 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
                 ("tried again", counts.waiting),
                 ("dead letters", counts.dead),
             ];
-            let mut table = print::table(&["", how]);
+            let mut table = print::table(&["ended", how]);
             for (name, n) in rows {
                 table.add_row([name.to_owned(), n.to_string()]);
             }

@@ -39,7 +39,7 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Resource {
-    held: Option<(String, i64)>,
+    held: Option<(ClaimRef, i64)>,
     acted: Option<(String, i64)>,
     recurrences: u64,
 }
@@ -146,31 +146,32 @@ impl Table {
         Ok(())
     }
 
-    fn enter(&mut self, key: &str, holder: &str, now: i64, lease: Duration, cooldown: Duration) -> Gate {
+    fn enter(&mut self, key: &str, holder: &ClaimRef, now: i64, lease: Duration, cooldown: Duration) -> Gate {
         let resource = self.resources.entry(key.to_owned()).or_default();
         if let Some((by, until)) = &resource.held
-            && by != holder
+            && (by.key != holder.key || by.epoch > holder.epoch)
             && *until > now
         {
             return Gate::Busy { until: *until };
         }
         if let Some((by, at)) = &resource.acted
-            && by != holder
+            && *by != holder.key
+            && !cooldown.is_zero()
             && now < after(*at, cooldown)
         {
             resource.recurrences += 1;
             return Gate::CoolingDown { by: by.clone(), at: *at };
         }
-        resource.held = Some((holder.to_owned(), after(now, lease)));
+        resource.held = Some((holder.clone(), after(now, lease)));
         Gate::Open
     }
 
-    fn leave(&mut self, key: &str, holder: &str, now: i64, acted: bool) {
+    fn leave(&mut self, key: &str, holder: &ClaimRef, now: i64, acted: bool) {
         let Some(resource) = self.resources.get_mut(key) else { return };
         if resource.held.as_ref().is_some_and(|(by, _)| by == holder) {
             resource.held = None;
             if acted {
-                resource.acted = Some((holder.to_owned(), now));
+                resource.acted = Some((holder.key.clone(), now));
             }
         }
     }
@@ -259,7 +260,7 @@ impl Ledger for MemoryLedger {
     async fn enter(
         &self,
         key: &str,
-        holder: &str,
+        holder: &ClaimRef,
         now: i64,
         lease: Duration,
         cooldown: Duration,
@@ -272,7 +273,7 @@ impl Ledger for MemoryLedger {
             .await
     }
 
-    async fn leave(&self, key: &str, holder: &str, now: i64, acted: bool) -> Result<(), CallError> {
+    async fn leave(&self, key: &str, holder: &ClaimRef, now: i64, acted: bool) -> Result<(), CallError> {
         LEAVE
             .run(&*self.fates, async |fault| {
                 fault.check(0)?;

@@ -177,22 +177,23 @@ pub trait Ledger: Send + Sync + 'static {
         now: i64,
     ) -> impl Future<Output = Result<Vec<Result<(), WriteError>>, CallError>> + Send;
 
-    /// Takes the resource `key` for `holder` until `now + lease`, unless another holder has it, or (when `cooldown` is not zero) it
-    /// was acted on less than `cooldown` ago by another holder. The same holder may take it again.
+    /// Takes the resource `key` for the finding `holder` until `now + lease`, unless another finding has it, or (when `cooldown` is
+    /// not zero) it was acted on less than `cooldown` ago for another finding. The same finding may take it again under the same or
+    /// a later epoch, never under an earlier one: a worker that wakes late shares nothing with the one that took over.
     fn enter(
         &self,
         key: &str,
-        holder: &str,
+        holder: &ClaimRef,
         now: i64,
         lease: Duration,
         cooldown: Duration,
     ) -> impl Future<Output = Result<Gate, CallError>> + Send;
 
-    /// Gives the resource back; `acted` starts the cool-down. Does nothing if `holder` does not have it.
+    /// Gives the resource back; `acted` starts the cool-down. Does nothing if `holder`, under this epoch, does not have it.
     fn leave(
         &self,
         key: &str,
-        holder: &str,
+        holder: &ClaimRef,
         now: i64,
         acted: bool,
     ) -> impl Future<Output = Result<(), CallError>> + Send;

@@ -1,10 +1,13 @@
 //! Makes what the worker needs: queue, dead-letter queue, redrive, topic, subscription, table. Running it again changes nothing:
-//! what is there is found, what differs is told, and no setting that somebody else made is overwritten.
+//! what is there is found, what differs is told, and no setting that somebody else made is overwritten. And checks it before work
+//! begins.
 
+mod check;
 mod plan;
 mod queues;
 mod run;
 mod topic;
 
+pub use check::{Deployment, check_deployment};
 pub use plan::{SetupError, SetupItem, SetupPlan, SetupReport};
 pub use run::run;

@@ -200,9 +200,21 @@ impl Telemetry {
         tracing::warn!(finding = key, class = %error.class, "failed to finish: {error}");
     }
 
+    pub(crate) fn leave_failed(&self, resource: &str, error: &CallError) {
+        tracing::warn!(resource, class = %error.class, "failed to let go of a resource, it frees itself: {error}");
+    }
+
     pub(crate) fn dead_lettered(&self, reason: &str, finding: &str, error: &str) {
         add(&self.dead, 1);
         tracing::warn!(reason, finding, error, "dead letter");
+    }
+
+    pub(crate) fn split(&self, parts: usize) {
+        tracing::debug!(parts, "a message that held several was split");
+    }
+
+    pub(crate) fn split_failed(&self, error: &CallError) {
+        tracing::warn!(class = %error.class, "failed to split a message, it is kept: {error}");
     }
 
     pub(crate) fn dead_letter_failed(&self, error: &CallError) {

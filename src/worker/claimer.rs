@@ -1,17 +1,17 @@
-//! From entries to claims, 25 a request.
+//! From decoded messages to claims, 25 a request.
 
 use super::batch::gather;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Settlement, Ticket};
-use super::process;
-use super::receiver::Entry;
+use super::process::{Task, Work, process};
+use super::receiver::Incoming;
 use super::shared::Shared;
 use crate::aws::{CallError, Class};
-use crate::finding::{AuditSummary, Content, Finding, Rejected, Replay};
+use crate::finding::{Arrival, AuditSummary, Content, Finding, Rejected, Replay};
 use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, ReplayMode, Subject};
 use crate::mitigation::IotControl;
-use crate::queue::Queue;
+use crate::queue::{self, Outgoing, Queue};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -32,30 +32,23 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// may last a minute while the work takes milliseconds, so waiting for the whole lease would be waiting for nothing.
 const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// What was claimed, or is about to be.
-#[derive(Debug, Clone)]
-pub(super) enum Work {
-    Finding(Box<Finding>),
-    Summary(AuditSummary),
-}
-
 struct Wish {
     work: Work,
     request: ClaimRequest,
     source: String,
 }
 
-/// Runs until every receiver is gone and every entry is claimed, given back or dead.
+/// Runs until every receiver is gone and every message is claimed, split, given back or dead.
 pub(super) async fn claim_all<Q: Queue, L: Ledger, I: IotControl>(
     shared: Arc<Shared<Q, L, I>>,
-    mut entries: mpsc::UnboundedReceiver<Entry>,
+    mut incoming: mpsc::UnboundedReceiver<Incoming>,
     tasks: TaskTracker,
 ) {
     let requests = Arc::new(Semaphore::new(REQUESTS));
     // Ends with the last receiver, never before.
     let open = CancellationToken::new();
-    while let Some(batch) = gather(&mut entries, BATCH, LINGER, &open).await {
-        let wishes: Vec<Wish> = batch.into_iter().filter_map(|entry| sort(&shared, entry, &tasks)).collect();
+    while let Some(batch) = gather(&mut incoming, BATCH, LINGER, &open).await {
+        let wishes: Vec<Wish> = batch.into_iter().filter_map(|message| sort(&shared, message, &tasks)).collect();
         if wishes.is_empty() {
             continue;
         }
@@ -69,17 +62,22 @@ pub(super) async fn claim_all<Q: Queue, L: Ledger, I: IotControl>(
     }
 }
 
-/// What the ledger is asked for an entry; `None` if there is nothing to ask.
+/// What the ledger is asked for a message; `None` if there is nothing to ask.
 fn sort<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Arc<Shared<Q, L, I>>,
-    entry: Entry,
+    message: Incoming,
     tasks: &TaskTracker,
 ) -> Option<Wish> {
-    let Entry { arrival, ticket } = entry;
+    let Incoming { mut arrivals, ticket } = message;
     if shared.stop.is_cancelled() {
         ticket.settle(Settlement::Park(Duration::ZERO));
         return None;
     }
+    if arrivals.len() > 1 {
+        tasks.spawn(split(Arc::clone(shared), arrivals, ticket));
+        return None;
+    }
+    let arrival = arrivals.pop()?;
     let (work, subject) = match arrival.content {
         Ok(Content::Finding(finding)) => {
             shared.telemetry.finding_decoded();
@@ -117,6 +115,35 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             None
         }
     }
+}
+
+/// A bundle becomes as many messages: from here on each has its own fate, retries and dead letter. What was sent before a failure is
+/// sent again; duplicates do no harm.
+async fn split<Q: Queue, L: Ledger, I: IotControl>(
+    shared: Arc<Shared<Q, L, I>>,
+    arrivals: Vec<Arrival>,
+    ticket: Ticket,
+) {
+    let attributes = ticket.delivery().attributes.clone();
+    let parts: Vec<Outgoing> =
+        arrivals.into_iter().map(|arrival| Outgoing { body: arrival.source, attributes: attributes.clone() }).collect();
+    for batch in parts.chunks(queue::BATCH) {
+        let sent = shared.queue.send(batch).await;
+        let error = match sent {
+            Ok(results) => results.into_iter().find_map(Result::err),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            shared.telemetry.split_failed(&error);
+            if error.class == Class::Denied {
+                shared.breaker.trip(&error.to_string());
+            }
+            ticket.settle(Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
+            return;
+        }
+    }
+    shared.telemetry.split(parts.len());
+    ticket.settle(Settlement::Done);
 }
 
 fn reject<Q: Queue, L: Ledger, I: IotControl>(
@@ -220,10 +247,7 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
     shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
     let shared = Arc::clone(shared);
     let forced = wish.request.replay == ReplayMode::Force;
-    tasks.spawn(process::process(
-        shared,
-        process::Task { work: wish.work, record: claim.record, source: wish.source, forced },
-    ));
+    tasks.spawn(process(shared, Task { work: wish.work, record: claim.record, source: wish.source, forced }));
 }
 
 fn finding_subject(finding: &Finding) -> Subject {

@@ -8,12 +8,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Kept clear before the end of a lease: no change is begun within it. Covers the slowest call and clocks that differ between
-/// workers (a worker whose clock runs ahead takes over early by the difference).
-pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(15);
+/// workers (a worker whose clock runs ahead takes over early by the difference). At most a quarter of the lease: heartbeats leave
+/// three eighths of it at any time, and below that there would be no time to act at all.
+const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
 /// Findings in hand, by ledger key. A second message for one of them waits for its end instead of asking the ledger.
-#[derive(Debug, Default)]
-pub(super) struct Claims(Mutex<HashMap<String, InHand>>);
+#[derive(Debug)]
+pub(super) struct Claims {
+    in_hand: Mutex<HashMap<String, InHand>>,
+    margin: Duration,
+}
 
 #[derive(Debug)]
 struct InHand {
@@ -42,8 +46,13 @@ pub(super) enum Met {
 }
 
 impl Claims {
+    /// None yet, for leases of this length.
+    pub fn new(lease: Duration) -> Self {
+        Self { in_hand: Mutex::default(), margin: LEASE_MARGIN.min(lease / 4) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, InHand>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a message's ticket for `key`.
@@ -91,7 +100,7 @@ impl Claims {
     /// Whether the claim certainly holds for a while yet.
     pub fn is_ours(&self, claim: &ClaimRef) -> bool {
         self.lock().get(&claim.key).and_then(|known| known.lease).is_some_and(|lease| {
-            lease.epoch == claim.epoch && !lease.lost && Instant::now() + LEASE_MARGIN < lease.until
+            lease.epoch == claim.epoch && !lease.lost && Instant::now() + self.margin < lease.until
         })
     }
 

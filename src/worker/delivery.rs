@@ -15,7 +15,7 @@ pub(super) enum Settlement {
     Park(Duration),
 }
 
-/// A message whose entries are all settled.
+/// A message whose work is over.
 #[derive(Debug)]
 pub(super) struct Settled {
     pub delivery: Arc<Delivery>,
@@ -37,10 +37,6 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 struct State {
     receipt_handle: String,
-    /// Entries not yet settled; a message may hold several findings.
-    open: usize,
-    /// The soonest moment an entry wants the message back.
-    park: Option<Duration>,
     /// When the queue will show it to others, as far as we know.
     visible_at: Instant,
 }
@@ -57,22 +53,12 @@ impl Delivery {
     }
 
     fn settle(self: &Arc<Self>, settlement: Settlement) {
-        let finished = {
-            let mut state = lock(&self.state);
-            if let Settlement::Park(delay) = settlement {
-                state.park = Some(state.park.map_or(delay, |known| known.min(delay)));
-            }
-            state.open = state.open.saturating_sub(1);
-            (state.open == 0).then(|| state.park.map_or(Settlement::Done, Settlement::Park))
-        };
-        if let Some(settlement) = finished {
-            // The receiver outlives every delivery; if it is gone the process is ending and the message comes again.
-            let _ = self.settled.send(Settled { delivery: Arc::clone(self), settlement });
-        }
+        // The receiver outlives every delivery; if it is gone the process is ending and the message comes again.
+        let _ = self.settled.send(Settled { delivery: Arc::clone(self), settlement });
     }
 }
 
-/// One entry's hold on its message. Dropped without a word (a panic), it gives the message back.
+/// The hold on a message. Dropped without a word (a panic), it gives the message back.
 #[derive(Debug)]
 pub(super) struct Ticket {
     delivery: Arc<Delivery>,
@@ -118,32 +104,27 @@ pub(super) struct Arrived {
 }
 
 impl InFlight {
-    /// Takes a message in and returns one ticket for each of its `entries`. A message that is in flight here already only gets its
-    /// newer receipt handle, and no tickets: the work under way will settle it.
-    pub fn admit(&self, arrived: Arrived, entries: usize, settled: &mpsc::UnboundedSender<Settled>) -> Vec<Ticket> {
+    /// Takes a message in. One that is in flight here already only gets its newer receipt handle, and no ticket: the work under way
+    /// will settle it.
+    pub fn admit(&self, arrived: Arrived, settled: &mpsc::UnboundedSender<Settled>) -> Option<Ticket> {
         let mut messages = lock(&self.0);
         if let Some(known) = messages.get(&arrived.message_id) {
             let mut state = lock(&known.state);
             state.receipt_handle = arrived.receipt_handle;
             state.visible_at = arrived.visible_at;
-            return Vec::new();
+            return None;
         }
         let delivery = Arc::new(Delivery {
             message_id: arrived.message_id.clone(),
             receive_count: arrived.receive_count,
             first_received_at: arrived.first_received_at,
             attributes: arrived.attributes,
-            state: Mutex::new(State {
-                receipt_handle: arrived.receipt_handle,
-                open: entries,
-                park: None,
-                visible_at: arrived.visible_at,
-            }),
+            state: Mutex::new(State { receipt_handle: arrived.receipt_handle, visible_at: arrived.visible_at }),
             settled: settled.clone(),
             _permits: arrived.permits,
         });
         messages.insert(arrived.message_id, Arc::clone(&delivery));
-        (0..entries).map(|_| Ticket { delivery: Arc::clone(&delivery), spent: false }).collect()
+        Some(Ticket { delivery, spent: false })
     }
 
     /// Lets a message go, right before it is deleted or given back, so that no heartbeat races that (and a redelivery is new).
@@ -195,24 +176,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_is_settled_once_all_its_entries_are_and_comes_back_when_the_most_urgent_wants_it() {
-        let (settled, mut outcomes) = mpsc::unbounded_channel();
-        let in_flight = InFlight::default();
-        let mut tickets = in_flight.admit(arrived("m", "h1"), 3, &settled);
-        tickets.pop().unwrap().settle(Settlement::Park(Duration::from_secs(9)));
-        tickets.pop().unwrap().settle(Settlement::Done);
-        assert!(outcomes.try_recv().is_err());
-        tickets.pop().unwrap().settle(Settlement::Park(Duration::from_secs(4)));
-        assert_eq!(outcomes.try_recv().unwrap().settlement, Settlement::Park(Duration::from_secs(4)));
-    }
-
-    #[tokio::test]
     async fn a_redelivery_of_a_message_in_flight_here_only_replaces_the_receipt_handle() {
         let (settled, _outcomes) = mpsc::unbounded_channel();
         let in_flight = InFlight::default();
-        let tickets = in_flight.admit(arrived("m", "h1"), 1, &settled);
-        assert!(in_flight.admit(arrived("m", "h2"), 1, &settled).is_empty());
-        assert_eq!(tickets[0].delivery().receipt_handle(), "h2");
+        let ticket = in_flight.admit(arrived("m", "h1"), &settled).unwrap();
+        assert!(in_flight.admit(arrived("m", "h2"), &settled).is_none());
+        assert_eq!(ticket.delivery().receipt_handle(), "h2");
         assert_eq!(in_flight.len(), 1);
     }
 
@@ -220,7 +189,7 @@ mod tests {
     async fn a_ticket_dropped_without_a_word_gives_the_message_back() {
         let (settled, mut outcomes) = mpsc::unbounded_channel();
         let in_flight = InFlight::default();
-        drop(in_flight.admit(arrived("m", "h1"), 1, &settled));
+        drop(in_flight.admit(arrived("m", "h1"), &settled));
         assert_eq!(outcomes.try_recv().unwrap().settlement, Settlement::Park(AFTER_PANIC));
     }
 }

@@ -1,12 +1,12 @@
 //! The ends of claims, 25 a request.
 
 use super::batch::gather;
-use super::shared::Shared;
+use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::ledger::{BATCH, Finish, Ledger, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// Finish requests under way at a time.
@@ -16,13 +16,6 @@ const LINGER: Duration = Duration::from_millis(4);
 
 /// Tries of one batch: with delays of 0.2 to 1.6 s inside a lease of a minute.
 const TRIES: u32 = 5;
-
-/// A finish, and who waits to hear that it is durable.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub finish: Finish,
-    pub done: oneshot::Sender<Result<(), WriteError>>,
-}
 
 /// Runs until nobody can send endings any more, and all are written.
 pub(super) async fn finish_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sync + 'static>(

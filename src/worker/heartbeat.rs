@@ -1,6 +1,5 @@
 //! Keeping what is in hand: visibility and leases are extended together, in batches, past half of their time.
 
-use super::claims::LEASE_MARGIN;
 use super::shared::Shared;
 use crate::aws::{CallError, Class};
 use crate::ledger::{self, Ledger, WriteError};
@@ -58,9 +57,7 @@ async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>) {
 
 async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>) {
     let lease = shared.config.lease;
-    // No work may begin within the margin before the end, so that half of a short lease is too late: with 30 s it is the margin
-    // itself. A quarter more leaves an eighth for the next look, and an eighth for the call.
-    let deadline = Instant::now() + (lease / 2).max(LEASE_MARGIN + lease / 4);
+    let deadline = Instant::now() + lease / 2;
     for batch in shared.claims.due(deadline).chunks(ledger::BATCH) {
         let asked = Instant::now();
         match shared.ledger.renew(batch, shared.clock.now_ms(), lease).await {

@@ -1,20 +1,18 @@
 //! One claimed finding, from decision to its end on record.
 
-use super::claimer::Work;
 use super::dead_letter::DeadLetter;
 use super::delivery::Settlement;
-use super::finisher::Ending;
-use super::shared::Shared;
+use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::defender;
-use crate::finding::Finding;
+use crate::finding::{AuditSummary, Finding};
 use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Status, Step, WriteError};
 use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Journal};
 use crate::policy::{Action, Facts, Verdict, decide};
 use crate::queue::Queue;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -25,6 +23,13 @@ const LOCK: Duration = Duration::from_secs(300);
 
 /// When a message comes back that was throttled or locked out, at most.
 const POSTPONED: Duration = Duration::from_secs(10);
+
+/// What was claimed, or is about to be.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    Finding(Box<Finding>),
+    Summary(AuditSummary),
+}
 
 /// A claim to be worked on.
 pub(super) struct Task {
@@ -52,19 +57,27 @@ enum Outcome {
 struct ClaimJournal<'a, Q, L, I> {
     shared: &'a Shared<Q, L, I>,
     claim: &'a ClaimRef,
-    steps: &'a Known,
+    progress: &'a Progress,
 }
 
-/// The steps as far as they are known at any moment, so that work that panics or is cut off takes no intent with it.
-struct Known(Mutex<Vec<Step>>);
+/// How far the work has come at any moment, so that work that panics or is cut off takes no intent with it and holds no resource.
+struct Progress(Mutex<Reached>);
 
-impl Known {
-    fn get(&self) -> Vec<Step> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+struct Reached {
+    steps: Vec<Step>,
+    /// Resources that were entered.
+    gates: Vec<String>,
+    /// A change was made: a cool-down begins.
+    acted: bool,
+}
+
+impl Progress {
+    fn from(steps: Vec<Step>) -> Self {
+        Self(Mutex::new(Reached { steps, gates: Vec::new(), acted: false }))
     }
 
-    fn set(&self, steps: Vec<Step>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = steps;
+    fn reached(&self) -> MutexGuard<'_, Reached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,7 +87,7 @@ impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
         let (now, lease) = (self.shared.clock.now_ms(), self.shared.config.lease);
         self.shared.ledger.record(self.claim, steps, None, now, lease).await?;
         self.shared.claims.renewed(self.claim, asked + lease);
-        self.steps.set(steps.to_vec());
+        self.progress.reached().steps = steps.to_vec();
         Ok(())
     }
 
@@ -86,14 +99,21 @@ impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
 /// Works on a claim to its end, and settles its message and every duplicate that waited for it.
 pub(super) async fn process<Q: Queue, L: Ledger, I: IotControl>(shared: Arc<Shared<Q, L, I>>, task: Task) {
     let claim = ClaimRef { key: task.record.subject.key.clone(), epoch: task.record.epoch };
-    let steps = Known(Mutex::new(task.record.steps.clone()));
+    let progress = Progress::from(task.record.steps.clone());
     let mut rule = task.record.rule.clone();
     let outcome = tokio::select! {
         biased;
         () = shared.abort.cancelled() => given_back("the worker stopped before it was done"),
-        outcome = work(&shared, &task, &claim, &steps, &mut rule) => outcome,
+        outcome = work(&shared, &task, &claim, &progress, &mut rule) => outcome,
     };
-    conclude(&shared, &task, claim, steps.get(), rule, outcome).await;
+    let Reached { steps, gates, acted } = progress.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for gate in gates {
+        if let Err(error) = shared.ledger.leave(&gate, &claim, shared.clock.now_ms(), acted).await {
+            // It opens by itself when its lease is over.
+            shared.telemetry.leave_failed(&gate, &error);
+        }
+    }
+    conclude(&shared, &task, claim, steps, rule, outcome).await;
 }
 
 fn given_back(why: &str) -> Outcome {
@@ -104,7 +124,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Arc<Shared<Q, L, I>>,
     task: &Task,
     claim: &ClaimRef,
-    steps: &Known,
+    progress: &Progress,
     rule: &mut Option<String>,
 ) -> Outcome {
     let _slot = tokio::select! {
@@ -124,7 +144,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
     };
     let worked = async {
         match &task.work {
-            Work::Finding(finding) => mitigate(shared, &iot, task, finding, claim, steps, rule).await,
+            Work::Finding(finding) => mitigate(shared, &iot, task, finding, claim, progress, rule).await,
             Work::Summary(summary) => expand(shared, task, summary, claim).await,
         }
     };
@@ -143,10 +163,10 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     task: &Task,
     finding: &Finding,
     claim: &ClaimRef,
-    steps: &Known,
+    progress: &Progress,
     rule: &mut Option<String>,
 ) -> Outcome {
-    let journal = ClaimJournal { shared, claim, steps };
+    let journal = ClaimJournal { shared, claim, progress };
     let job = Job {
         finding,
         iot,
@@ -176,7 +196,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     {
         return outcome;
     }
-    act(shared, &job, &actions, claim, steps).await
+    act(shared, &job, &actions, claim, progress).await
 }
 
 /// P6: a message alone changes no device.
@@ -201,7 +221,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
     job: &Job<'_, mitigation::Paced<I>, ClaimJournal<'_, Q, L, I>>,
     actions: &[Action],
     claim: &ClaimRef,
-    steps: &Known,
+    progress: &Progress,
 ) -> Outcome {
     let finding = job.finding;
     let mut gates: Vec<(String, Duration)> = Vec::new();
@@ -212,56 +232,37 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
         let lock = finding.resource.lock_key(&finding.account, &finding.region);
         gates.push((format!("resource#{lock}"), Duration::ZERO));
     }
-    let mut entered: Vec<&str> = Vec::new();
-    let mut refused = None;
-    for (key, cooldown) in &gates {
-        match shared.ledger.enter(key, &claim.key, shared.clock.now_ms(), LOCK, *cooldown).await {
-            Ok(Gate::Open) => entered.push(key),
+    for (key, cooldown) in gates {
+        match shared.ledger.enter(&key, claim, shared.clock.now_ms(), LOCK, cooldown).await {
+            Ok(Gate::Open) => progress.reached().gates.push(key),
             Ok(Gate::Busy { .. }) => {
-                refused = Some(Outcome::Postpone(
-                    "another finding is at work on the same resource".to_owned(),
-                    Duration::from_secs(1) + shared.jitter(POSTPONED),
-                ));
+                let delay = Duration::from_secs(1) + shared.jitter(POSTPONED);
+                return Outcome::Postpone("another finding is at work on the same resource".to_owned(), delay);
             }
             Ok(Gate::CoolingDown { by, at }) => {
-                refused = Some(Outcome::End(
-                    Status::Compliant,
-                    format!("coalesced: {by} acted on the same resource for the same check at {}", moment(at)),
-                ));
+                let why = format!("coalesced: {by} acted on the same resource for the same check at {}", moment(at));
+                return Outcome::End(Status::Compliant, why);
             }
-            Err(error) => refused = Some(failure(shared, ActionError::Call(error))),
-        }
-        if refused.is_some() {
-            break;
+            Err(error) => return failure(shared, ActionError::Call(error)),
         }
     }
-    let (outcome, acted) = match refused {
-        Some(outcome) => (outcome, false),
-        None => {
-            let (done, result) = mitigation::apply(job, actions, steps.get()).await;
-            steps.set(done);
-            match result {
-                Ok(Effect::Mitigated { what }) => (Outcome::End(Status::Mitigated, what), true),
-                Ok(Effect::Compliant { why }) => (Outcome::End(Status::Compliant, why), false),
-                Err(error) => (failure(shared, error), false),
-            }
+    let steps = progress.reached().steps.clone();
+    let (steps, result) = mitigation::apply(job, actions, steps).await;
+    progress.reached().steps = steps;
+    match result {
+        Ok(Effect::Mitigated { what }) => {
+            progress.reached().acted = true;
+            Outcome::End(Status::Mitigated, what)
         }
-    };
-    // Whoever took this finding over holds the locks under the same name: a claim that is lost leaves them closed, to be opened by
-    // the successor or to run out.
-    for key in entered.into_iter().filter(|_| shared.claims.is_ours(claim)) {
-        if let Err(error) = shared.ledger.leave(key, &claim.key, shared.clock.now_ms(), acted).await {
-            // The lock runs out by itself.
-            shared.telemetry.finish_failed(key, &error);
-        }
+        Ok(Effect::Compliant { why }) => Outcome::End(Status::Compliant, why),
+        Err(error) => failure(shared, error),
     }
-    outcome
 }
 
 async fn expand<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Shared<Q, L, I>,
     task: &Task,
-    summary: &crate::finding::AuditSummary,
+    summary: &AuditSummary,
     claim: &ClaimRef,
 ) -> Outcome {
     let expansion = defender::Expansion {

@@ -1,4 +1,4 @@
-//! Long polls: from the queue to decoded entries, as many as the in-flight bounds allow.
+//! Long polls: from the queue to decoded messages, as many as the in-flight bounds allow.
 
 use super::delivery::{Arrived, Ticket};
 use super::shared::Shared;
@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-/// One entry of a message, and the hold on the message.
+/// What a message holds, and the hold on the message.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub arrival: Arrival,
+pub(super) struct Incoming {
+    /// At least one; several in a bundle.
+    pub arrivals: Vec<Arrival>,
     pub ticket: Ticket,
 }
 
@@ -46,7 +47,7 @@ const LAST_POLL: Duration = Duration::from_secs(1);
 pub(super) async fn receive<Q: Queue, L, I>(
     shared: Arc<Shared<Q, L, I>>,
     bounds: Arc<Bounds>,
-    entries: mpsc::UnboundedSender<Entry>,
+    incoming: mpsc::UnboundedSender<Incoming>,
 ) {
     let mut failures: u32 = 0;
     let mut idle = false;
@@ -66,7 +67,7 @@ pub(super) async fn receive<Q: Queue, L, I>(
                 if !messages.is_empty() {
                     shared.telemetry.messages_received(messages.len());
                 }
-                take_in(&shared, &bounds, messages, permits, asked, &entries).await;
+                take_in(&shared, &bounds, messages, permits, asked, &incoming).await;
             }
             Err(error) => {
                 drop(permits);
@@ -109,7 +110,7 @@ async fn take_in<Q: Queue, L, I>(
     messages: Vec<Received>,
     permits: Vec<OwnedSemaphorePermit>,
     asked: Instant,
-    entries: &mpsc::UnboundedSender<Entry>,
+    incoming: &mpsc::UnboundedSender<Incoming>,
 ) {
     for (message, permit) in messages.into_iter().zip(permits) {
         let kibibytes = u32::try_from(message.body.len() / 1024 + 1).unwrap_or(u32::MAX);
@@ -130,10 +131,9 @@ async fn take_in<Q: Queue, L, I>(
             visible_at: asked + shared.config.lease,
             permits: (permit, bytes),
         };
-        let tickets = shared.in_flight.admit(arrived, arrivals.len(), &shared.settled);
-        for (arrival, ticket) in arrivals.into_iter().zip(tickets) {
+        if let Some(ticket) = shared.in_flight.admit(arrived, &shared.settled) {
             // The claimer outlives every receiver; were it gone, the dropped ticket would give the message back.
-            let _ = entries.send(Entry { arrival, ticket });
+            let _ = incoming.send(Incoming { arrivals, ticket });
         }
     }
 }

@@ -7,12 +7,12 @@ use super::config::WorkerConfig;
 use super::finisher::finish_all;
 use super::heartbeat::beat;
 use super::receiver::{Bounds, receive};
-use super::shared::{Parts, Shared};
+use super::shared::Shared;
 use crate::aws::Class;
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::mitigation::{IotControl, Paced};
+use crate::mitigation::IotControl;
 use crate::policy::{Mode, Policy};
 use crate::queue::Queue;
 use crate::telemetry::Telemetry;
@@ -77,35 +77,22 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
     pub async fn run_with(self, breaker: Arc<Breaker>, stop: CancellationToken) -> Ended {
         let (settled, settled_rx) = mpsc::unbounded_channel();
         let (endings, endings_rx) = mpsc::unbounded_channel();
-        let (entries, entries_rx) = mpsc::unbounded_channel();
-        let config = self.config;
+        let (incoming, incoming_rx) = mpsc::unbounded_channel();
         let mode = if self.policy.mode == Mode::Enforce { "enforce" } else { "observe" };
-        self.telemetry.worker_started(&config.id, mode);
-        let bounds = Arc::new(Bounds::new(config.max_in_flight, config.max_in_flight_bytes));
+        self.telemetry.worker_started(&self.config.id, mode);
+        let bounds = Arc::new(Bounds::new(self.config.max_in_flight, self.config.max_in_flight_bytes));
         // Its own stop, so that an empty queue ends this worker and not those that share the caller's.
         let stop = stop.child_token();
-        let iot = Paced::new(self.iot, self.budgets, config.seed);
-        let parts = Parts {
-            policy: self.policy,
-            clock: self.clock,
-            queue: self.queue,
-            dead_letters: self.dead_letters,
-            ledger: self.ledger,
-            iot,
-            telemetry: self.telemetry,
-            breaker,
-            config,
-        };
-        let shared = Arc::new(Shared::new(parts, settled, endings, stop.clone()));
+        let shared = Arc::new(Shared::new(self, breaker, settled, endings, stop.clone()));
 
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let receivers = TaskTracker::new();
         for _ in 0..shared.config.pollers.max(1) {
-            receivers.spawn(receive(Arc::clone(&shared), Arc::clone(&bounds), entries.clone()));
+            receivers.spawn(receive(Arc::clone(&shared), Arc::clone(&bounds), incoming.clone()));
         }
-        drop(entries);
-        let claimer = tokio::spawn(claim_all(Arc::clone(&shared), entries_rx, tasks.clone()));
+        drop(incoming);
+        let claimer = tokio::spawn(claim_all(Arc::clone(&shared), incoming_rx, tasks.clone()));
         let flush = TaskTracker::new();
         let heart = tokio::spawn(beat(Arc::clone(&shared), closing.clone()));
         let finishing = CancellationToken::new();

@@ -4,15 +4,23 @@ use super::breaker::Breaker;
 use super::claims::Claims;
 use super::config::WorkerConfig;
 use super::delivery::{InFlight, Settled};
-use super::finisher::Ending;
+use super::run::Worker;
 use crate::clock::Clock;
+use crate::ledger::{Finish, WriteError};
 use crate::mitigation::Paced;
 use crate::policy::Policy;
 use crate::telemetry::Telemetry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{RwLock, Semaphore, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+
+/// A finish, and who waits to hear that it is durable.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub finish: Finish,
+    pub done: oneshot::Sender<Result<(), WriteError>>,
+}
 
 /// The ports and the state of one worker.
 pub(super) struct Shared<Q, L, I> {
@@ -41,32 +49,21 @@ pub(super) struct Shared<Q, L, I> {
     rng: Mutex<fastrand::Rng>,
 }
 
-/// The parts of [`Shared`] that are not made by it.
-pub(super) struct Parts<Q, L, I> {
-    pub config: WorkerConfig,
-    pub policy: Policy,
-    pub clock: Clock,
-    pub queue: Q,
-    pub dead_letters: Q,
-    pub ledger: L,
-    pub iot: Paced<I>,
-    pub telemetry: Arc<Telemetry>,
-    pub breaker: Arc<Breaker>,
-}
-
 impl<Q, L, I> Shared<Q, L, I> {
     pub fn new(
-        parts: Parts<Q, L, I>,
+        worker: Worker<Q, L, I>,
+        breaker: Arc<Breaker>,
         settled: mpsc::UnboundedSender<Settled>,
         endings: mpsc::UnboundedSender<Ending>,
         stop: CancellationToken,
     ) -> Self {
-        let Parts { config, policy, clock, queue, dead_letters, ledger, iot, telemetry, breaker } = parts;
+        let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
+        let iot = Paced::new(iot, budgets, config.seed);
         Self {
             slots: Semaphore::new(config.concurrency),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             in_flight: InFlight::default(),
-            claims: Claims::default(),
+            claims: Claims::new(config.lease),
             extending: RwLock::new(()),
             abort: CancellationToken::new(),
             config,

@@ -3,7 +3,7 @@
 
 use super::ledger::{LEASE, LEASE_MS, claim, ending, finish, get, ours, reference, request, subject};
 use super::run::{now, unique};
-use fleetwarden::ledger::{ClaimOutcome, Gate, Ledger, ReplayMode, Status, WriteError};
+use fleetwarden::ledger::{ClaimOutcome, ClaimRef, Gate, Ledger, ReplayMode, Status, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Barrier;
@@ -25,6 +25,7 @@ macro_rules! ledger_race_contract {
             one_of_24_holders_enters_a_resource,
             a_resource_is_entered_by_one_holder_at_a_time,
             a_holder_enters_its_own_resource_again,
+            an_earlier_epoch_neither_enters_nor_lets_go_of_what_a_later_one_holds,
             leaving_what_another_holds_does_nothing,
             a_resource_acted_on_cools_down_for_others,
         ], $($implementation)*);
@@ -194,13 +195,18 @@ pub async fn an_end_is_not_replaced_by_another_end<L: Ledger>(make: impl AsyncFn
     assert_eq!(get(&ledger, &subject).await, before);
 }
 
+/// A finding's first claim.
+fn by(finding: &str) -> ClaimRef {
+    ClaimRef { key: finding.to_owned(), epoch: 1 }
+}
+
 pub async fn one_of_24_holders_enters_a_resource<L: Ledger>(make: impl AsyncFn() -> L) {
     let (ledger, now) = (Arc::new(make().await), now());
     for round in 0..ROUNDS {
         let key = format!("resource#{}", unique("raced"));
         let gates = race(&ledger, |ledger, number| {
             let key = key.clone();
-            async move { ledger.enter(&key, &format!("finding-{number}"), now, LEASE, NO_COOLDOWN).await.unwrap() }
+            async move { ledger.enter(&key, &by(&format!("finding-{number}")), now, LEASE, NO_COOLDOWN).await.unwrap() }
         })
         .await;
         let open = gates.iter().filter(|gate| **gate == Gate::Open).count();
@@ -212,10 +218,10 @@ pub async fn one_of_24_holders_enters_a_resource<L: Ledger>(make: impl AsyncFn()
 pub async fn a_resource_is_entered_by_one_holder_at_a_time<L: Ledger>(make: impl AsyncFn() -> L) {
     let (ledger, now) = (make().await, now());
     let key = format!("resource#{}", unique("it's \"ü\""));
-    let enter = async |holder: &str, at: i64| ledger.enter(&key, holder, at, LEASE, NO_COOLDOWN).await.unwrap();
+    let enter = async |holder: &str, at: i64| ledger.enter(&key, &by(holder), at, LEASE, NO_COOLDOWN).await.unwrap();
     assert_eq!(enter("a", now).await, Gate::Open);
     assert_eq!(enter("b", now + LEASE_MS - 1).await, Gate::Busy { until: now + LEASE_MS });
-    ledger.leave(&key, "a", now + 1, false).await.unwrap();
+    ledger.leave(&key, &by("a"), now + 1, false).await.unwrap();
     assert_eq!(enter("b", now + 2).await, Gate::Open);
     let over = now + 2 + LEASE_MS;
     assert_eq!(enter("c", over).await, Gate::Open, "a holder that died lets go when its lease ends");
@@ -227,42 +233,59 @@ pub async fn a_holder_enters_its_own_resource_again<L: Ledger>(make: impl AsyncF
     let key = format!("resource#{}", unique("again"));
     let hour = Duration::from_secs(3600);
     for at in [now, now + 10] {
-        assert_eq!(ledger.enter(&key, "a", at, LEASE, hour).await.unwrap(), Gate::Open);
+        assert_eq!(ledger.enter(&key, &by("a"), at, LEASE, hour).await.unwrap(), Gate::Open);
     }
     let busy = Gate::Busy { until: now + 10 + LEASE_MS };
-    assert_eq!(ledger.enter(&key, "b", now + 10, LEASE, hour).await.unwrap(), busy);
-    ledger.leave(&key, "a", now + 11, true).await.unwrap();
-    assert_eq!(ledger.enter(&key, "a", now + 12, LEASE, hour).await.unwrap(), Gate::Open);
+    assert_eq!(ledger.enter(&key, &by("b"), now + 10, LEASE, hour).await.unwrap(), busy);
+    ledger.leave(&key, &by("a"), now + 11, true).await.unwrap();
+    assert_eq!(ledger.enter(&key, &by("a"), now + 12, LEASE, hour).await.unwrap(), Gate::Open);
+}
+
+pub async fn an_earlier_epoch_neither_enters_nor_lets_go_of_what_a_later_one_holds<L: Ledger>(
+    make: impl AsyncFn() -> L,
+) {
+    let (ledger, now) = (make().await, now());
+    let key = format!("resource#{}", unique("epochs"));
+    let (late, current) = (by("a"), ClaimRef { epoch: 2, ..by("a") });
+    let enter = async |holder: &ClaimRef, at: i64| ledger.enter(&key, holder, at, LEASE, NO_COOLDOWN).await.unwrap();
+    assert_eq!(enter(&late, now).await, Gate::Open);
+    assert_eq!(enter(&current, now + 1).await, Gate::Open, "whoever took over goes on");
+    let busy = Gate::Busy { until: now + 1 + LEASE_MS };
+    assert_eq!(enter(&late, now + 2).await, busy);
+    ledger.leave(&key, &late, now + 3, true).await.unwrap();
+    assert_eq!(enter(&by("b"), now + 4).await, busy);
+    ledger.leave(&key, &current, now + 5, false).await.unwrap();
+    assert_eq!(enter(&by("b"), now + 6).await, Gate::Open);
 }
 
 pub async fn leaving_what_another_holds_does_nothing<L: Ledger>(make: impl AsyncFn() -> L) {
     let (ledger, now) = (make().await, now());
     let key = format!("resource#{}", unique("foreign"));
     let hour = Duration::from_secs(3600);
-    ledger.leave(&key, "nobody", now, true).await.unwrap();
-    assert_eq!(ledger.enter(&key, "a", now, LEASE, hour).await.unwrap(), Gate::Open);
-    ledger.leave(&key, "b", now + 1, true).await.unwrap();
+    ledger.leave(&key, &by("nobody"), now, true).await.unwrap();
+    assert_eq!(ledger.enter(&key, &by("a"), now, LEASE, hour).await.unwrap(), Gate::Open);
+    ledger.leave(&key, &by("b"), now + 1, true).await.unwrap();
     let busy = Gate::Busy { until: now + LEASE_MS };
-    assert_eq!(ledger.enter(&key, "b", now + 2, LEASE, hour).await.unwrap(), busy);
-    ledger.leave(&key, "a", now + 3, false).await.unwrap();
-    assert_eq!(ledger.enter(&key, "b", now + 4, LEASE, hour).await.unwrap(), Gate::Open, "nobody had acted");
+    assert_eq!(ledger.enter(&key, &by("b"), now + 2, LEASE, hour).await.unwrap(), busy);
+    ledger.leave(&key, &by("a"), now + 3, false).await.unwrap();
+    assert_eq!(ledger.enter(&key, &by("b"), now + 4, LEASE, hour).await.unwrap(), Gate::Open, "nobody had acted");
 }
 
 pub async fn a_resource_acted_on_cools_down_for_others<L: Ledger>(make: impl AsyncFn() -> L) {
     let (ledger, now) = (make().await, now());
     let key = format!("resource#{}", unique("cooling"));
     let hour = Duration::from_secs(3600);
-    assert_eq!(ledger.enter(&key, "a", now, LEASE, hour).await.unwrap(), Gate::Open);
-    ledger.leave(&key, "a", now + 5, true).await.unwrap();
+    assert_eq!(ledger.enter(&key, &by("a"), now, LEASE, hour).await.unwrap(), Gate::Open);
+    ledger.leave(&key, &by("a"), now + 5, true).await.unwrap();
     let cooling = Gate::CoolingDown { by: "a".to_owned(), at: now + 5 };
     for _ in 0..2 {
-        assert_eq!(ledger.enter(&key, "b", now + 5 + 3_599_999, LEASE, hour).await.unwrap(), cooling);
+        assert_eq!(ledger.enter(&key, &by("b"), now + 5 + 3_599_999, LEASE, hour).await.unwrap(), cooling);
     }
     assert_eq!(
-        ledger.enter(&key, "c", now + 6, LEASE, NO_COOLDOWN).await.unwrap(),
+        ledger.enter(&key, &by("c"), now + 6, LEASE, NO_COOLDOWN).await.unwrap(),
         Gate::Open,
         "no cool-down asked for"
     );
-    ledger.leave(&key, "c", now + 7, false).await.unwrap();
-    assert_eq!(ledger.enter(&key, "b", now + 5 + 3_600_000, LEASE, hour).await.unwrap(), Gate::Open);
+    ledger.leave(&key, &by("c"), now + 7, false).await.unwrap();
+    assert_eq!(ledger.enter(&key, &by("b"), now + 5 + 3_600_000, LEASE, hour).await.unwrap(), Gate::Open);
 }

@@ -11,3 +11,4 @@ mod logging;
 mod policy_version;
 mod publish;
 mod sequence;
+mod twin;

@@ -3,9 +3,9 @@
 use crate::contract::run::unique;
 use crate::{clients, queue};
 use fleetwarden::aws::Clients;
-use fleetwarden::aws::startup::check_deployment;
 use fleetwarden::ledger::dynamodb::{Created, check_table, create_table};
 use fleetwarden::queue::{Outgoing, Queue, SqsQueue, describe};
+use fleetwarden::setup::check_deployment;
 use fleetwarden::setup::{self, SetupPlan, SetupReport};
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn a_deployment_that_was_set_up_passes_the_checks_of_a_starting_worker() {
     let clients = clients();
     let (_, report) = set_up(&clients).await;
     let urls = (report.queue_url.as_str(), report.dead_letter_queue_url.as_str());
-    let deployment = check_deployment(&clients, urls.0, urls.1, &report.table).await.unwrap();
+    let deployment = check_deployment(&clients, urls.0, urls.1, &report.table, true).await.unwrap();
     assert_eq!((deployment.account.as_str(), deployment.region.as_str()), (report.account.as_str(), "us-east-1"));
     assert_eq!(deployment.visibility, Duration::from_secs(60));
 }
@@ -88,18 +88,19 @@ async fn a_deployment_that_cannot_work_is_told_in_sentences() {
     let (_, report) = set_up(&clients).await;
     let missing = format!("{}-not-there", report.queue_url);
     let problems =
-        check_deployment(&clients, &missing, &report.dead_letter_queue_url, "no-such-table").await.unwrap_err();
+        check_deployment(&clients, &missing, &report.dead_letter_queue_url, "no-such-table", true).await.unwrap_err();
     println!("{problems:#?}");
     assert_eq!(problems.len(), 2);
     assert!(problems[0].contains(&missing) && problems[0].contains("does not exist"), "{}", problems[0]);
     assert!(problems[1].contains("no-such-table") && problems[1].contains("fleetwarden setup"), "{}", problems[1]);
 
-    let problems = check_deployment(&clients, &report.queue_url, &report.queue_url, &report.table).await.unwrap_err();
+    let problems =
+        check_deployment(&clients, &report.queue_url, &report.queue_url, &report.table, true).await.unwrap_err();
     assert!(problems[0].contains("the dead-letter queue is the queue itself"), "{problems:?}");
 
     let elsewhere = "https://sqs.eu-west-1.amazonaws.com/123456789012/q";
     let problems =
-        check_deployment(&clients, elsewhere, &report.dead_letter_queue_url, &report.table).await.unwrap_err();
+        check_deployment(&clients, elsewhere, &report.dead_letter_queue_url, &report.table, true).await.unwrap_err();
     assert!(problems[0].contains("set AWS_REGION=eu-west-1"), "{problems:?}");
 }
 

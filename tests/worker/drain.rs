@@ -69,6 +69,27 @@ async fn a_publication_that_is_cut_keeps_its_intent_on_record_and_is_not_sent_ag
     assert_eq!(house.dead_letters(), [("outcome_unknown".to_owned(), "client-1".to_owned())]);
 }
 
+/// Bug: the policy stayed locked for five minutes, and every other finding on it waited.
+#[tokio::test(start_paused = true)]
+async fn work_that_is_cut_off_lets_go_of_its_policy() {
+    let house = House::new();
+    let (one, two) = (policy_finding("f-1", PERMISSIVE, "p"), policy_finding("f-2", PERMISSIVE, "p"));
+    house.iot.put_policy("p", &[WIDE]);
+    house.publish(&one).await;
+    let mut worker = house.worker("worker");
+    worker.iot = house.iot.with_fates(always("iot.get_policy", Fate::Late(Duration::from_secs(36_000))));
+    let running = start_for_good(worker);
+    seconds(5).await;
+    assert_eq!(finish(running.end()).await, Ended::CutShort);
+    house.publish(&two).await;
+    let asked = tokio::time::Instant::now();
+    house.work().await;
+    assert!(asked.elapsed() < Duration::from_secs(30), "waited {:?} for the lock", asked.elapsed());
+    let mut statuses = [house.status(&one), house.status(&two)];
+    statuses.sort();
+    assert_eq!(statuses, [Status::Mitigated, Status::Compliant]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_drain_deadline_holds_although_a_receiver_waits_for_room() {
     let house = House::new();

@@ -127,3 +127,17 @@ async fn bodies_are_bounded_by_their_bytes_too() {
     assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
     assert_eq!(house.iot.effects("UpdateCertificate").len(), 12);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_a_few_seconds_leaves_time_to_act_too() {
+    for lease in [2, 5, 10, 15, 20] {
+        let house = House::new();
+        let finding = house.device(1);
+        house.publish(&finding).await;
+        let mut worker = house.worker("worker");
+        worker.config.lease = Duration::from_secs(lease);
+        assert_eq!(finish(worker.run(CancellationToken::new())).await, Ended::Empty);
+        let record = house.record(&finding);
+        assert_eq!((record.status, record.epoch), (Status::Mitigated, 1), "with a lease of {lease} s: {record:?}");
+    }
+}

@@ -1,12 +1,13 @@
 //! Each finding once, whatever the queue holds.
 
 use crate::house::*;
-use fleetwarden::aws::Fate;
+use fleetwarden::aws::{Class, Fate, Script};
 use fleetwarden::finding::encode_own;
-use fleetwarden::ledger::Status;
+use fleetwarden::ledger::{ClaimRef, Gate, Ledger, Status};
 use fleetwarden::policy::{BLANK_POLICY, Mode};
 use fleetwarden::worker::Ended;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,25 @@ async fn a_message_with_several_records_of_which_one_is_bad_loses_only_that_one(
     house.work().await;
     assert_eq!((house.status(&one), house.status(&two)), (Status::Mitigated, Status::Mitigated));
     assert_eq!(house.dead_letters(), [("not_json".to_owned(), "-".to_owned())]);
-    assert_eq!(house.telemetry.counts().deleted, 1);
+    // The bundle, and the two messages and the poison that it was split into.
+    assert_eq!(house.telemetry.counts().deleted, 4);
+    assert!(house.queue.contents().is_empty());
+}
+
+/// Bug: the whole message was parked for the sake of the finding, and with every delivery its bad entry was given up once more.
+#[tokio::test(start_paused = true)]
+async fn a_bad_record_beside_one_that_is_tried_again_is_given_up_once() {
+    let house = House::new();
+    let finding = house.device(1);
+    house.iot.put_finding(&finding);
+    let records = [encode_own(&finding, None), "no json".into()].map(|body| json!({ "body": body }));
+    house.send(&json!({ "Records": records }).to_string()).await;
+    let mut worker = house.worker("worker");
+    let throttles = Script::new([("iot.deactivate_certificate", Fate::Fail(Class::Throttled)); 20]);
+    worker.iot = house.iot.with_fates(Arc::new(throttles));
+    assert_eq!(finish(worker.run(CancellationToken::new())).await, Ended::Empty);
+    assert_eq!(house.status(&finding), Status::Mitigated);
+    assert_eq!(house.dead_letters(), [("not_json".to_owned(), "-".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,4 +239,13 @@ async fn two_findings_on_one_policy_make_one_version_however_slow_the_calls_are(
     let mut statuses = findings.each_ref().map(|finding| house.status(finding));
     statuses.sort();
     assert_eq!(statuses, [Status::Mitigated, Status::Compliant]);
+}
+
+#[tokio::test]
+async fn a_lock_without_a_cool_down_opens_again_at_once_even_to_a_worker_whose_clock_is_behind() {
+    let (ledger, minute) = (House::new().ledger, Duration::from_secs(60));
+    let by = |finding: &str| ClaimRef { key: finding.to_owned(), epoch: 1 };
+    assert_eq!(ledger.enter("resource#p", &by("one"), 5_000, minute, Duration::ZERO).await, Ok(Gate::Open));
+    ledger.leave("resource#p", &by("one"), 6_000, true).await.unwrap();
+    assert_eq!(ledger.enter("resource#p", &by("two"), 4_000, minute, Duration::ZERO).await, Ok(Gate::Open));
 }

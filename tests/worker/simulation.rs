@@ -87,6 +87,8 @@ async fn simulate(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut house = House::new();
     house.policy.retry.max_attempts = 100;
+    house.policy.read_back = rng.bool();
+    house.policy.cooldown = Duration::from_secs(if rng.bool() { 3600 } else { 0 });
     let fleet = Fleet::new(&house);
     let mut order: Vec<&Finding> = fleet.all().collect();
     rng.shuffle(&mut order);

@@ -119,7 +119,7 @@ impl Ledger for DynamoLedger {
     async fn enter(
         &self,
         key: &str,
-        holder: &str,
+        holder: &ClaimRef,
         now: i64,
         lease: Duration,
         cooldown: Duration,
@@ -127,7 +127,7 @@ impl Ledger for DynamoLedger {
         resources::enter(self, key, holder, now, lease, cooldown).await
     }
 
-    async fn leave(&self, key: &str, holder: &str, now: i64, acted: bool) -> Result<(), CallError> {
+    async fn leave(&self, key: &str, holder: &ClaimRef, now: i64, acted: bool) -> Result<(), CallError> {
         resources::leave(self, key, holder, now, acted).await
     }
 

@@ -1,13 +1,13 @@
 //! One finding at a time on a resource, and none inside the cool-down of another's action.
 //!
-//! The item `resource#<key>`: `holder` and `lease_until` while a finding works on it; `acted_by` and `acted_at` once one changed it;
+//! The item `resource#<key>`: `holder`, its `epoch` and `lease_until` while a finding works on it; `acted_by` and `acted_at` once one changed it;
 //! `recurrences` counts the findings that came inside the cool-down, each once in a row (`last_recurrence` is the latest).
 
 use super::adapter::DynamoLedger;
-use super::item::{EXPIRES_AT, ID, LEASE_UNTIL, UPDATED_AT, n, number_of, s, text_of};
+use super::item::{EPOCH, EXPIRES_AT, ID, LEASE_UNTIL, UPDATED_AT, n, number_of, s, text_of};
 use crate::aws::{CallError, Class, Effect, classify};
-use crate::ledger::Gate;
 use crate::ledger::transition::{after, expiry};
+use crate::ledger::{ClaimRef, Gate};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
@@ -22,26 +22,30 @@ const PREFIX: &str = "resource#";
 pub(super) async fn enter(
     ledger: &DynamoLedger,
     key: &str,
-    holder: &str,
+    holder: &ClaimRef,
     now: i64,
     lease: Duration,
     cooldown: Duration,
 ) -> Result<Gate, CallError> {
     // Acted on at this moment or before: the cool-down is over.
     let cooled = now.saturating_sub(i64::try_from(cooldown.as_millis()).unwrap_or(i64::MAX));
-    let free = "(attribute_not_exists(#holder) OR #holder = :holder OR #lease <= :now)";
+    let free = "(attribute_not_exists(#holder) OR (#holder = :holder AND #epoch <= :epoch) OR #lease <= :now)";
     let cool = "(attribute_not_exists(#by) OR #by = :holder OR #at <= :cooled)";
     let mut call = ledger
         .client
         .update_item()
         .table_name(&ledger.table)
         .key(ID, s(id(key)))
-        .update_expression("SET #holder = :holder, #lease = :until, #updated = :now, #expires = :expires")
+        .update_expression(
+            "SET #holder = :holder, #epoch = :epoch, #lease = :until, #updated = :now, #expires = :expires",
+        )
         .expression_attribute_names("#holder", HOLDER)
+        .expression_attribute_names("#epoch", EPOCH)
         .expression_attribute_names("#lease", LEASE_UNTIL)
         .expression_attribute_names("#updated", UPDATED_AT)
         .expression_attribute_names("#expires", EXPIRES_AT)
-        .expression_attribute_values(":holder", s(holder))
+        .expression_attribute_values(":holder", s(&holder.key))
+        .expression_attribute_values(":epoch", n(holder.epoch))
         .expression_attribute_values(":until", n(after(now, lease)))
         .expression_attribute_values(":now", n(now))
         .expression_attribute_values(":expires", n(expiry(now)))
@@ -69,12 +73,13 @@ pub(super) async fn enter(
         None => read(ledger, key).await?,
     };
     let lease_until = number_of(&item, LEASE_UNTIL).unwrap_or(i64::MIN);
-    if text_of(&item, HOLDER).is_some_and(|other| other != holder) && lease_until > now {
+    let later = number_of(&item, EPOCH).is_some_and(|epoch| epoch > i64::try_from(holder.epoch).unwrap_or(i64::MAX));
+    if text_of(&item, HOLDER).is_some_and(|other| other != holder.key || later) && lease_until > now {
         return Ok(Gate::Busy { until: lease_until });
     }
     match (text_of(&item, ACTED_BY), number_of(&item, ACTED_AT)) {
-        (Some(by), Some(at)) if by != holder && at > cooled => {
-            count_recurrence(ledger, key, holder, now).await?;
+        (Some(by), Some(at)) if by != holder.key && !cooldown.is_zero() && at > cooled => {
+            count_recurrence(ledger, key, &holder.key, now).await?;
             Ok(Gate::CoolingDown { by: by.to_owned(), at })
         }
         // It was let go between the refusal and the read.
@@ -85,7 +90,7 @@ pub(super) async fn enter(
 pub(super) async fn leave(
     ledger: &DynamoLedger,
     key: &str,
-    holder: &str,
+    holder: &ClaimRef,
     now: i64,
     acted: bool,
 ) -> Result<(), CallError> {
@@ -94,22 +99,24 @@ pub(super) async fn leave(
         .update_item()
         .table_name(&ledger.table)
         .key(ID, s(id(key)))
-        .condition_expression("#holder = :holder")
+        .condition_expression("#holder = :holder AND #epoch = :epoch")
         .expression_attribute_names("#holder", HOLDER)
+        .expression_attribute_names("#epoch", EPOCH)
         .expression_attribute_names("#lease", LEASE_UNTIL)
         .expression_attribute_names("#updated", UPDATED_AT)
         .expression_attribute_names("#expires", EXPIRES_AT)
-        .expression_attribute_values(":holder", s(holder))
+        .expression_attribute_values(":holder", s(&holder.key))
+        .expression_attribute_values(":epoch", n(holder.epoch))
         .expression_attribute_values(":now", n(now))
         .expression_attribute_values(":expires", n(expiry(now)));
     call = if acted {
         call.update_expression(
-            "SET #by = :holder, #at = :now, #updated = :now, #expires = :expires REMOVE #holder, #lease",
+            "SET #by = :holder, #at = :now, #updated = :now, #expires = :expires REMOVE #holder, #epoch, #lease",
         )
         .expression_attribute_names("#by", ACTED_BY)
         .expression_attribute_names("#at", ACTED_AT)
     } else {
-        call.update_expression("SET #updated = :now, #expires = :expires REMOVE #holder, #lease")
+        call.update_expression("SET #updated = :now, #expires = :expires REMOVE #holder, #epoch, #lease")
     };
     settled(call.send().await.map(|_| ()))
 }

@@ -1,8 +1,6 @@
 //! What is looked at before the first receive: a deployment that cannot work is told in sentences, and nothing is touched.
 
-use super::clients::Clients;
-use super::error::{CallError, Class};
-use super::{Effect, classify};
+use crate::aws::{CallError, Class, Clients, Effect, classify};
 use crate::ledger::dynamodb::check_table;
 use crate::queue::{QueueInfo, describe};
 use std::time::Duration;
@@ -21,7 +19,8 @@ pub struct Deployment {
 /// An id that no finding has: Device Defender's own are UUIDs or 32 hexadecimal digits.
 const NO_FINDING: &str = "fleetwarden-startup-check";
 
-/// Looks at the queue, the dead-letter queue, the table and the permission to ask Device Defender, all at once. Reads only.
+/// Looks at the queue, the dead-letter queue, the table and, where findings will be authenticated (`ask_defender`), the permission to
+/// ask Device Defender, all at once. Reads only.
 ///
 /// # Errors
 /// Every failure found, a sentence each: what is wrong, and what to do.
@@ -30,12 +29,13 @@ pub async fn check_deployment(
     queue_url: &str,
     dead_letter_queue_url: &str,
     table: &str,
+    ask_defender: bool,
 ) -> Result<Deployment, Vec<String>> {
     let (queue, dead_letters, table, iot) = tokio::join!(
         queue(clients, "queue", queue_url),
         queue(clients, "dead-letter queue", dead_letter_queue_url),
         check_table(&clients.dynamodb, table),
-        permitted(clients),
+        async { if ask_defender { permitted(clients).await } else { Ok(()) } },
     );
     let mut problems = Vec::new();
     let same_url = queue_url == dead_letter_queue_url;
