@@ -126,7 +126,7 @@ async fn split<Q: Queue, L: Ledger, I: IotControl>(
 ) {
     let attributes = ticket.delivery().attributes.clone();
     let parts: Vec<Outgoing> =
-        arrivals.into_iter().map(|arrival| Outgoing { body: arrival.source, attributes: attributes.clone() }).collect();
+        arrivals.into_iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
     for batch in parts.chunks(queue::BATCH) {
         let sent = shared.queue.send(batch).await;
         let error = match sent {
