@@ -71,11 +71,17 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
             .map(|check| check.check.as_str())
             .collect();
         let mut cursor: Cursor = cursor.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // A page token of an earlier claim may have run out meanwhile: its check then begins anew, once.
+        let mut resumed = cursor.next.is_some();
         while let Some(check) = checks.get(cursor.checks) {
             if !is_ours() {
                 return Err(ActionError::LostClaim);
             }
-            let page = self.iot.list_audit_findings(&summary.task_id, check, cursor.next.take()).await?;
+            let page = self.iot.list_audit_findings(&summary.task_id, check, cursor.next.take()).await;
+            if std::mem::take(&mut resumed) && page.as_ref().is_err_and(|error| error.class == Class::Permanent) {
+                continue;
+            }
+            let page = page?;
             let findings: Vec<&Finding> = page.items.iter().filter(|finding| !finding.suppressed).collect();
             for batch in findings.chunks(BATCH) {
                 self.send(batch).await?;

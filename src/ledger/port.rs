@@ -141,7 +141,8 @@ pub type Tally = BTreeMap<(String, Status), u64>;
 /// of any entry; the inner results, in the order of the entries, say what became of each.
 pub trait Ledger: Send + Sync + 'static {
     /// Claims for `owner` until `now + lease`. At most one owner wins each key, whatever races; a takeover raises the epoch by one.
-    /// A takeover of a claim whose lease ran out counts an attempt, since whoever held it may have died of it.
+    /// A takeover of a claim whose lease ran out counts an attempt, since whoever held it may have died of it. A replay that takes
+    /// an ended record over keeps its steps and starts its attempts and its cursor afresh.
     fn claim(
         &self,
         requests: &[ClaimRequest],

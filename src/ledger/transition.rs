@@ -54,7 +54,7 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
     if existing.subject.fingerprint != request.subject.fingerprint {
         return Arrival::Mismatch;
     }
-    let take_over = |attempts: u32| Arrival::TakeOver {
+    let take_over = |attempts: u32, cursor: Option<String>| Arrival::TakeOver {
         seen_epoch: existing.epoch,
         record: Box::new(Record {
             status: Status::Claimed,
@@ -63,7 +63,7 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
             lease_until: after(now, lease),
             retry_at: None,
             attempts,
-
+            cursor,
             updated_at: now,
             expires_at: expiry(now),
             ..existing.clone()
@@ -72,19 +72,20 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
     match existing.status {
         Status::Claimed if existing.lease_until > now => Arrival::Busy { until: existing.lease_until },
         // Whoever held it died, stalled or was cut off: that is an attempt, or a finding that kills its worker would live for ever.
-        Status::Claimed => take_over(existing.attempts.saturating_add(1)),
+        Status::Claimed => take_over(existing.attempts.saturating_add(1), existing.cursor.clone()),
         Status::Waiting => match existing.retry_at {
             Some(due) if due > now => Arrival::Busy { until: due },
-            _ => take_over(existing.attempts),
+            _ => take_over(existing.attempts, existing.cursor.clone()),
         },
+        // A second chance: what was done stays known; attempts, and how far an expansion got, do not.
         Status::Mitigated | Status::Expanded => match request.replay {
-            ReplayMode::Force => take_over(0),
+            ReplayMode::Force => take_over(0, None),
             ReplayMode::Fresh | ReplayMode::Again => Arrival::Duplicate(existing.status),
         },
         Status::Held | Status::Dead | Status::Compliant | Status::Observed | Status::Suppressed => {
             match request.replay {
                 ReplayMode::Fresh => Arrival::Duplicate(existing.status),
-                ReplayMode::Again | ReplayMode::Force => take_over(0),
+                ReplayMode::Again | ReplayMode::Force => take_over(0, None),
             }
         }
     }
@@ -199,7 +200,12 @@ mod tests {
                 if claimed_by.contains(&mode) {
                     let taken = taken(arrival);
                     assert_eq!((taken.status, taken.epoch), (Status::Claimed, 8), "{status} {mode:?}");
-                    assert_eq!(taken.attempts, 0, "a second chance starts afresh: {status} {mode:?}");
+                    let afresh = (0, None, Some("rule".to_owned()));
+                    assert_eq!(
+                        (taken.attempts, taken.cursor, taken.rule),
+                        afresh,
+                        "a second chance: {status} {mode:?}"
+                    );
                 } else {
                     assert_eq!(arrival, Arrival::Duplicate(status), "{mode:?}");
                 }

@@ -8,6 +8,13 @@ use crate::finding::ActionType;
 use crate::ledger::{Step, StepOutcome};
 use std::future::Future;
 
+/// What the steps of one finding may take in the ledger, in bytes of JSON. An item holds 400 KB, of which a finding's payload takes
+/// a few. Names of 20 characters make some 5,000 additions.
+const MAX_STEPS: usize = 300 * 1024;
+
+/// Additions that are spelt out in words; the state before has them all.
+const MAX_NAMED: usize = 5;
+
 /// Adds the things of each of the finding's certificates to `groups`. What was added is on record before it is, because
 /// afterwards nobody could tell it from what was there before.
 pub(super) async fn add_things<I: IotControl, J: Journal>(
@@ -56,8 +63,7 @@ pub(super) async fn add_things<I: IotControl, J: Journal>(
             let message = format!("things of {id} are not yet seen in the groups they were added to");
             return Err(CallError::new(Class::Transient, "ListThingGroupsForThing", message).into());
         }
-        let detail = missing.iter().map(|(thing, group)| format!("{thing} to {group}")).collect::<Vec<_>>().join(", ");
-        steps.put(job.step(action, id, StepOutcome::Changed, format!("added {detail}")));
+        steps.put(job.step(action, id, StepOutcome::Changed, added(&missing)));
     }
     if certificates.is_empty() {
         let target = job.finding.resource_id();
@@ -110,11 +116,30 @@ async fn announce<I: IotControl, J: Journal>(
             added.push(pair);
         }
     }
-    steps.put(Step {
+    let step = Step {
         prior: Some(serde_json::json!({ "not_members": added })),
         ..job.step(action, id, StepOutcome::Intended, "")
-    });
+    };
+    // Told before anything is begun: a record that cannot be written could not be ended either.
+    let bytes = serde_json::json!([steps.0, step]).to_string().len();
+    if bytes > MAX_STEPS {
+        return Err(ActionError::Refused {
+            reason: "too_many_things",
+            message: format!(
+                "{} additions of things to groups do not fit in the finding's record; add the things of certificate {id} to the groups by hand, or let the rule take another action",
+                added.len()
+            ),
+        });
+    }
+    steps.put(step);
     Ok(job.journal.record(&steps.0).await?)
+}
+
+fn added(pairs: &[(String, String)]) -> String {
+    let named: Vec<String> = pairs.iter().take(MAX_NAMED).map(|(thing, group)| format!("{thing} to {group}")).collect();
+    let more = pairs.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("added {}{more}", named.join(", "))
 }
 
 async fn missing<I: IotControl, J: Journal>(

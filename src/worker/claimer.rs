@@ -118,22 +118,28 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
 }
 
 /// A bundle becomes as many messages: from here on each has its own fate, retries and dead letter. What was sent before a failure is
-/// sent again; duplicates do no harm.
+/// sent again; duplicates do no harm. What SQS refuses to carry alone would keep the others coming back: it is given up.
 async fn split<Q: Queue, L: Ledger, I: IotControl>(
     shared: Arc<Shared<Q, L, I>>,
     arrivals: Vec<Arrival>,
     ticket: Ticket,
 ) {
     let attributes = ticket.delivery().attributes.clone();
-    let parts: Vec<Outgoing> =
-        arrivals.into_iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
-    for batch in parts.chunks(queue::BATCH) {
-        let sent = shared.queue.send(batch).await;
-        let error = match sent {
-            Ok(results) => results.into_iter().find_map(Result::err),
+    let mut refused = Vec::new();
+    for batch in arrivals.chunks(queue::BATCH) {
+        let parts: Vec<Outgoing> =
+            batch.iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
+        let failed = match shared.queue.send(&parts).await {
+            Ok(results) => {
+                let failed = results.into_iter().zip(batch).filter_map(|(result, part)| Some((part, result.err()?)));
+                let (permanent, passing): (Vec<_>, Vec<_>) =
+                    failed.partition(|(_, error)| error.class == Class::Permanent);
+                refused.extend(permanent);
+                passing.into_iter().map(|(_, error)| error).next()
+            }
             Err(error) => Some(error),
         };
-        if let Some(error) = error {
+        if let Some(error) = failed {
             shared.telemetry.split_failed(&error);
             if error.class == Class::Denied {
                 shared.breaker.trip(&error.to_string());
@@ -142,8 +148,24 @@ async fn split<Q: Queue, L: Ledger, I: IotControl>(
             return;
         }
     }
-    shared.telemetry.split(parts.len());
-    ticket.settle(Settlement::Done);
+    shared.telemetry.split(arrivals.len() - refused.len());
+    let mut end = Settlement::Done;
+    for (part, error) in refused {
+        if let parked @ Settlement::Park(_) = unsendable(part, &error, &ticket).send(&shared).await {
+            end = parked;
+        }
+    }
+    ticket.settle(end);
+}
+
+fn unsendable(part: &Arrival, error: &CallError, ticket: &Ticket) -> DeadLetter {
+    let (source, first_seen) = (part.source.clone(), ticket.delivery().first_received_at);
+    let given_up = |subject| DeadLetter::given_up(&subject, "not_sendable", error.to_string(), 0, first_seen, source);
+    match &part.content {
+        Ok(Content::Finding(finding)) => given_up(finding_subject(finding)),
+        Ok(Content::Summary(summary)) => given_up(summary_subject(summary)),
+        Err(rejected) => DeadLetter::rejected(rejected, part.source.clone(), ticket.delivery()),
+    }
 }
 
 fn reject<Q: Queue, L: Ledger, I: IotControl>(

@@ -139,6 +139,7 @@ fn step(detail: &str) -> Step {
 async fn ended<L: Ledger>(ledger: &L, status: Status, now: i64) -> Subject {
     let subject = subject(status.as_str());
     let claim = ours(claim(ledger, &subject, "earlier", now).await);
+    ledger.record(&reference(&claim), &[], Some("the last page"), now, LEASE).await.unwrap();
     finish(ledger, ending(&claim, status), now).await.unwrap();
     subject
 }
@@ -484,7 +485,9 @@ pub async fn a_forced_replay_claims_whatever_no_live_lease_holds<L: Ledger>(make
     for status in Status::ALL.into_iter().filter(|status| status.is_terminal() || status.needs_attention()) {
         let subject = ended(&ledger, status, now).await;
         let forced = ours(claim_as(&ledger, &subject, ReplayMode::Force, "bob", now + 1).await);
-        assert_eq!(forced.record.epoch, 2, "{status}");
+        assert_eq!((forced.record.epoch, forced.record.cursor), (2, None), "{status} begins at its first page again");
+        let known = get(&ledger, &subject).await;
+        assert_eq!((known.cursor, known.steps), (None, forced.record.steps), "{status}");
         let outcome = claim_as(&ledger, &subject, ReplayMode::Force, "carol", now + 2).await;
         assert_eq!(outcome, ClaimOutcome::Busy { until: now + 1 + LEASE_MS }, "{status}");
     }

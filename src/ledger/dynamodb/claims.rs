@@ -178,6 +178,7 @@ impl Call<'_> {
                     (item::EXPIRES_AT, Some(item::n(next.expires_at))),
                     (item::CLAIM_TOKEN, Some(item::s(&self.token))),
                     (item::RETRY_AT, next.retry_at.map(item::n)),
+                    (item::CURSOR, next.cursor.as_ref().map(item::s)),
                     (item::ATTENTION, None),
                 ];
                 // The lease too: a renewal since the decision was made wins.
