@@ -20,6 +20,8 @@ In another terminal, with the variables that it prints:
   aws sns publish --topic-arn $FLEETWARDEN_TOPIC_ARN --message file://finding.json
   fleetwarden run --mode enforce --until-empty
 
+(The AWS CLI of version 1 wants --endpoint-url $AWS_ENDPOINT_URL for `aws sqs`.)
+
 It listens on loopback only, keeps everything in memory and checks no signatures. Ctrl-C ends it.";
 
 /// What `sandbox` is told.
@@ -105,6 +107,8 @@ fn variables(sandbox: &Sandbox, region: &str, report: Option<&SetupReport>) -> V
     let mut variables = vec![
         ("AWS_ENDPOINT_URL", sandbox.endpoint().to_owned()),
         ("AWS_REGION", region.to_owned()),
+        // The AWS CLI of version 1 and boto3 read only this one.
+        ("AWS_DEFAULT_REGION", region.to_owned()),
         // Any will do; the SDKs insist on some.
         ("AWS_ACCESS_KEY_ID", "sandbox".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "sandbox".to_owned()),

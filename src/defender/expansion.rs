@@ -9,6 +9,7 @@ use crate::mitigation::{ActionError, IotControl};
 use crate::queue::{BATCH, Outgoing, Queue};
 use crate::telemetry::Telemetry;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How far it got: everything before is on the queue. Written after every page, so that a crash repeats at most one.
@@ -98,10 +99,8 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
     }
 
     async fn send(&self, findings: &[&Finding]) -> Result<(), ActionError> {
-        let messages: Vec<Outgoing> = findings
-            .iter()
-            .map(|finding| Outgoing { body: encode_own(finding, None), ..Outgoing::default() })
-            .collect();
+        let messages: Vec<Outgoing> =
+            findings.iter().map(|finding| Outgoing::new(&encode_own(finding, None), BTreeMap::new())).collect();
         for result in self.queue.send(&messages).await? {
             // What was sent of the page is sent again with it: duplicates do no harm.
             result.map_err(|error: CallError| match error.class {

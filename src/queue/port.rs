@@ -43,6 +43,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// A message that SQS takes: it refuses an empty body, and characters outside XML 1.0, which JSON text may hold (escaped, so
+    /// that SQS delivered them); the body becomes `-`, the characters become U+FFFD.
+    pub fn new(body: &str, attributes: BTreeMap<String, String>) -> Self {
+        let refused =
+            |c: char| (c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r')) || c == '\u{fffe}' || c == '\u{ffff}';
+        let body = if body.is_empty() { "-".to_owned() } else { body.replace(refused, "\u{fffd}") };
+        Self { body, attributes }
+    }
+
     /// What SQS counts: the body, and of each attribute its name, its type (`String`) and its value.
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());

@@ -127,10 +127,8 @@ async fn split<Q: Queue, L: Ledger, I: IotControl>(
     let attributes = ticket.delivery().attributes.clone();
     let mut refused = Vec::new();
     for batch in arrivals.chunks(queue::BATCH) {
-        let parts: Vec<Outgoing> = batch
-            .iter()
-            .map(|arrival| Outgoing { body: arrival.source.clone(), attributes: attributes.clone() })
-            .collect();
+        let parts: Vec<Outgoing> =
+            batch.iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
         let failed = match shared.queue.send(&parts).await {
             Ok(results) => {
                 let failed = results.into_iter().zip(batch).filter_map(|(result, part)| Some((part, result.err()?)));

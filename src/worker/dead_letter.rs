@@ -10,11 +10,8 @@ use backon::{ExponentialBuilder, Retryable};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// SQS refuses an empty body, and message attributes have no empty values.
+/// Message attributes have no empty values.
 const NOTHING: &str = "-";
-
-/// What SQS refuses in a body, and JSON text may hold; control characters it holds only escaped, and SQS delivered the rest.
-const OUTSIDE_XML: [char; 2] = ['\u{fffe}', '\u{ffff}'];
 
 /// An attribute's value is cut to this many characters; the ledger has the whole text.
 const MAX_TEXT: usize = 1000;
@@ -131,8 +128,7 @@ impl DeadLetter {
         put("checkName", &self.check);
         put("attempts", &self.attempts.to_string());
         put("firstSeen", &self.first_seen.map(|ms| ms.to_string()).unwrap_or_default());
-        let body = if self.body.is_empty() { NOTHING.to_owned() } else { self.body.replace(OUTSIDE_XML, "\u{fffd}") };
-        let mut message = Outgoing { body, attributes };
+        let mut message = Outgoing::new(&self.body, attributes);
         // Never a finding of Device Defender, which has a few kilobytes: its beginning and the reason are worth more than a letter
         // that cannot be sent.
         let surplus = message.size().saturating_sub(MAX_MESSAGE);
