@@ -8,12 +8,16 @@ use crate::finding::ActionType;
 use crate::ledger::{Step, StepOutcome};
 use std::future::Future;
 
-/// What the steps of one finding may take in the ledger, in bytes of JSON. An item holds 400 KB, of which a finding's payload takes
-/// a few. Names of 20 characters make some 5,000 additions.
-const MAX_STEPS: usize = 300 * 1024;
+/// What the steps of one finding may take in the ledger, in bytes of JSON: an item holds 400 KB, of which the finding's payload takes
+/// a few. With names of 20 characters, one certificate's takes some 6,000 additions.
+const MAX_STEPS: usize = 360 * 1024;
+
+/// What is still to come for each certificate when its additions are announced: what was added in words, and the step of another
+/// action on it (see `MAX_CERTIFICATES`).
+const TO_COME: usize = 420;
 
 /// Additions that are spelt out in words; the state before has them all.
-const MAX_NAMED: usize = 5;
+const MAX_NAMED: usize = 2;
 
 /// Adds the things of each of the finding's certificates to `groups`. What was added is on record before it is, because
 /// afterwards nobody could tell it from what was there before.
@@ -45,7 +49,7 @@ pub(super) async fn add_things<I: IotControl, J: Journal>(
             steps.put(job.step(action, id, outcome, "every thing is in the groups"));
             continue;
         }
-        announce(job, steps, id, &missing).await?;
+        announce(job, steps, id, &missing, certificates.len()).await?;
         for (thing, group) in &missing {
             job.may_write()?;
             match job.iot.add_thing_to_group(thing, group, override_dynamic_groups).await {
@@ -104,6 +108,7 @@ async fn announce<I: IotControl, J: Journal>(
     steps: &mut Steps,
     id: &str,
     missing: &[(String, String)],
+    certificates: usize,
 ) -> Result<(), ActionError> {
     let action = ActionType::AddThingsToThingGroup;
     let mut added: Vec<serde_json::Value> = steps
@@ -122,7 +127,7 @@ async fn announce<I: IotControl, J: Journal>(
     };
     // Told before anything is begun: a record that cannot be written could not be ended either.
     let bytes = serde_json::json!([steps.0, step]).to_string().len();
-    if bytes > MAX_STEPS {
+    if bytes + certificates * TO_COME > MAX_STEPS {
         return Err(ActionError::Refused {
             reason: "too_many_things",
             message: format!(

@@ -12,4 +12,5 @@ mod logging;
 mod policy_version;
 mod publish;
 mod sequence;
+mod size;
 mod twin;

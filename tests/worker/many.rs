@@ -9,7 +9,7 @@ async fn more_things_than_a_record_can_hold_are_one_dead_letter() {
     let mut house = House::new();
     let finding = house.device(1);
     house.iot.put_group("quarantine");
-    for n in 0..8_000 {
+    for n in 0..6_000 {
         house.iot.put_thing(&format!("a-thing-with-a-name-of-usual-length-{n}"), &certificate(1), &[]);
     }
     let action =
