@@ -178,7 +178,7 @@ fn class_of_code(operation: &str, effect: Effect, code: &str, status: Option<u16
 /// The class of an answer without a code: a proxy's or a load balancer's, or one that could not be read.
 fn class_of_status(effect: Effect, status: u16) -> Class {
     match status {
-        401 | 403 => Class::Denied,
+        401 | 403 | 407 => Class::Denied,
         408 => effect.when_lost(),
         429 => Class::Throttled,
         400..=499 => Class::Permanent,
@@ -325,6 +325,7 @@ mod tests {
     fn a_status_decides_where_there_is_no_code() {
         let class = |effect, status| classify("Publish", effect, answer(status, None)).class;
         assert_eq!(class(Effect::Write, 403), Class::Denied);
+        assert_eq!(class(Effect::Write, 407), Class::Denied, "a proxy that wants credentials stops the line");
         assert_eq!(class(Effect::Write, 429), Class::Throttled);
         assert_eq!(class(Effect::Write, 502), Class::Unknown);
         assert_eq!(class(Effect::Read, 502), Class::Transient);
