@@ -70,12 +70,13 @@ impl<I> Paced<I> {
             .await
     }
 
-    /// The call was certainly not made, so that it may be made later.
+    /// The call was certainly not made, so that it may be made later. It came too late for want of a slot, as a throttled one does,
+    /// and that is no failed attempt of the finding.
     fn check(&self, operation: &'static str) -> Result<(), CallError> {
         if (self.may_call)() {
             return Ok(());
         }
-        Err(CallError::new(Class::Transient, operation, "the claim ran out before it was the call's turn"))
+        Err(CallError::new(Class::Throttled, operation, "the claim ran out before it was the call's turn"))
     }
 }
 

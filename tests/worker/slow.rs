@@ -50,7 +50,7 @@ async fn a_worker_that_lost_its_claim_does_not_open_the_lock_that_its_successor_
     let successor = start_for_good(successor);
     until(|| house.record(&first).owner == "successor").await;
     let other = start_for_good(house.worker("other"));
-    until(|| house.telemetry.counts().lost_claims > 0 || house.iot.effects("CreatePolicyVersion").len() > 0).await;
+    until(|| house.telemetry.counts().lost_claims > 0 || !house.iot.effects("CreatePolicyVersion").is_empty()).await;
     assert!(house.iot.effects("CreatePolicyVersion").is_empty(), "the stalled worker woke too late for this test");
     stalled.stop.cancel();
     house.publish(&second).await;
@@ -80,5 +80,25 @@ async fn acknowledgements_that_hang_cost_no_lease() {
     let counts = house.telemetry.counts();
     assert_eq!(counts.lost_claims, 0, "a slow delete is no reason to lose a claim");
     assert!(house.ledger.records().iter().all(|record| record.attempts == 0));
+    finish(running.end()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_runs_out_while_it_waits_for_its_budget_spends_no_attempt() {
+    let mut house = House::new();
+    let quotas = [(Operation::UpdateCertificate, 0.01)].into();
+    house.budgets = Arc::new(Budgets::new(&BudgetConfig { quotas, reserve: 0.0, ..BudgetConfig::default() }));
+    let findings = [house.device(1), house.device(2)];
+    for finding in &findings {
+        house.publish(finding).await;
+    }
+    let throttled = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let mut worker = house.worker("worker");
+    worker.ledger = house.ledger.with_fates(while_on(&throttled, "ledger.renew", Class::Throttled));
+    let running = start_for_good(worker);
+    seconds(110).await;
+    throttled.store(false, std::sync::atomic::Ordering::SeqCst);
+    until(|| findings.iter().all(|finding| house.status(finding) == Status::Mitigated)).await;
+    assert!(house.ledger.records().iter().all(|record| record.attempts == 0), "{:?}", house.ledger.records());
     finish(running.end()).await;
 }
