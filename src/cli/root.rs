@@ -34,14 +34,17 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The log filter: a bare level is for this program; the libraries under it log warnings at most.
+    /// The log filter: a bare level is for this program; the libraries under it log warnings at most. What the credentials chain
+    /// tried comes with the refusal, in a sentence.
     pub fn log_filter(&self) -> String {
         let log = self.log.as_deref().unwrap_or(match self.command {
             Command::Run(_) => "info",
             _ => "error",
         });
         match log {
-            "error" | "warn" | "info" | "debug" | "trace" => format!("warn,rustack=error,fleetwarden={log}"),
+            "error" | "warn" | "info" | "debug" | "trace" => {
+                format!("warn,aws_config=error,rustack=error,fleetwarden={log}")
+            }
             filter => filter.to_owned(),
         }
     }

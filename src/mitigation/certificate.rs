@@ -19,10 +19,8 @@ pub(super) async fn deactivate_devices<I: IotControl, J: Journal>(
     let action = ActionType::UpdateDeviceCertificate;
     let certificates = device_certificates(job, action).await?;
     for id in &certificates {
-        let step =
-            deactivate(job, action, id, || job.iot.describe_certificate(id), || job.iot.deactivate_certificate(id))
-                .await?;
-        steps.put(step);
+        let (read, write) = (|| job.iot.describe_certificate(id), || job.iot.deactivate_certificate(id));
+        deactivate(job, steps, (action, id), read, write).await?;
     }
     if certificates.is_empty() {
         let target = job.finding.resource_id();
@@ -40,11 +38,8 @@ pub(super) async fn deactivate_ca<I: IotControl, J: Journal>(
     let ResourceIdentifier::CaCertificate(id) = &job.finding.resource.identifier else {
         return Err(job.does_not_fit(action));
     };
-    let step =
-        deactivate(job, action, id, || job.iot.describe_ca_certificate(id), || job.iot.deactivate_ca_certificate(id))
-            .await?;
-    steps.put(step);
-    Ok(())
+    let (read, write) = (|| job.iot.describe_ca_certificate(id), || job.iot.deactivate_ca_certificate(id));
+    deactivate(job, steps, (action, id), read, write).await
 }
 
 /// The device certificates that the finding is about. Intermediate-CA findings name the issuer; its devices' certificates come
@@ -93,13 +88,16 @@ async fn related_certificates<I: IotControl, J: Journal>(job: &Job<'_, I, J>) ->
 }
 
 /// Reads, compares, writes, reads back: device and CA certificates differ only in the calls.
+///
+/// A change that was made, or may have been, is a step before it is read back: where the reading fails, the next attempt knows that
+/// it was ours.
 async fn deactivate<I, J, R, W>(
     job: &Job<'_, I, J>,
-    action: ActionType,
-    id: &str,
+    steps: &mut Steps,
+    (action, id): (ActionType, &str),
     read: impl Fn() -> R,
     write: impl Fn() -> W,
-) -> Result<Step, ActionError>
+) -> Result<(), ActionError>
 where
     I: IotControl,
     J: Journal,
@@ -107,43 +105,58 @@ where
     W: Future<Output = Result<(), CallError>>,
 {
     let gone = || job.step(action, id, StepOutcome::Gone, "the certificate no longer exists");
+    let in_order = |detail: String| job.step(action, id, StepOutcome::InOrder, detail);
+    let ours = |outcome, detail: &str| Step {
+        prior: Some(serde_json::json!({ "status": "ACTIVE" })),
+        ..job.step(action, id, outcome, detail)
+    };
     match read().await {
-        Err(error) if error.class == Class::Gone => return Ok(gone()),
+        Err(error) if error.class == Class::Gone => {
+            steps.put(gone());
+            return Ok(());
+        }
         Err(error) => return Err(error.into()),
         Ok(status) if !status.is_active() => {
-            return Ok(job.step(action, id, StepOutcome::InOrder, format!("it was {} already", status.0)));
+            steps.put(match steps.intended(action, id) {
+                Some(_) => ours(StepOutcome::Changed, &format!("an earlier attempt took effect: {}", status.0)),
+                None => in_order(format!("it was {} already", status.0)),
+            });
+            return Ok(());
         }
         Ok(_) => {}
     }
     job.may_write()?;
-    let changed = |detail: &str| Step {
-        prior: Some(serde_json::json!({ "status": "ACTIVE" })),
-        ..job.step(action, id, StepOutcome::Changed, detail)
+    let step = match write().await {
+        Ok(()) if job.read_back => {
+            steps.put(ours(StepOutcome::Intended, ""));
+            match read().await? {
+                status if status.is_active() => {
+                    let message = format!("{id} still reads ACTIVE after it was deactivated");
+                    return Err(CallError::new(Class::Transient, "DescribeCertificate", message).into());
+                }
+                status => ours(StepOutcome::Changed, &format!("read back: {}", status.0)),
+            }
+        }
+        Ok(()) => ours(StepOutcome::Changed, "INACTIVE"),
+        Err(error) if error.class == Class::Gone => gone(),
+        Err(error) if error.class == Class::Unknown => {
+            steps.put(ours(StepOutcome::Intended, ""));
+            match read().await {
+                Ok(status) if status.is_active() => return Err(not_taken_effect(error)),
+                Ok(status) => ours(StepOutcome::Changed, &format!("read back after a lost reply: {}", status.0)),
+                Err(reading) if reading.class == Class::Gone => gone(),
+                Err(reading) => return Err(reading.into()),
+            }
+        }
+        // A state that changed under us (CertificateStateException): the state itself says what is true.
+        Err(error) if error.class == Class::Permanent => match read().await {
+            Ok(status) if status.is_active() => return Err(error.into()),
+            Ok(status) => in_order(format!("it became {} meanwhile", status.0)),
+            Err(reading) if reading.class == Class::Gone => gone(),
+            Err(reading) => return Err(reading.into()),
+        },
+        Err(error) => return Err(error.into()),
     };
-    match write().await {
-        Ok(()) if job.read_back => match read().await? {
-            status if status.is_active() => Err(ActionError::Call(CallError::new(
-                Class::Transient,
-                "DescribeCertificate",
-                format!("{id} still reads ACTIVE after it was deactivated"),
-            ))),
-            status => Ok(changed(&format!("read back: {}", status.0))),
-        },
-        Ok(()) => Ok(changed("INACTIVE")),
-        Err(error) if error.class == Class::Gone => Ok(gone()),
-        // A lost reply, or a state that changed under us (CertificateStateException): the state itself says what is true.
-        Err(error) if matches!(error.class, Class::Unknown | Class::Permanent) => match read().await {
-            Ok(status) if !status.is_active() && error.class == Class::Unknown => {
-                Ok(changed(&format!("read back after a lost reply: {}", status.0)))
-            }
-            Ok(status) if !status.is_active() => {
-                Ok(job.step(action, id, StepOutcome::InOrder, format!("it became {} meanwhile", status.0)))
-            }
-            Ok(_) if error.class == Class::Unknown => Err(not_taken_effect(error)),
-            Ok(_) => Err(error.into()),
-            Err(reading) if reading.class == Class::Gone => Ok(gone()),
-            Err(reading) => Err(reading.into()),
-        },
-        Err(error) => Err(error.into()),
-    }
+    steps.put(step);
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod bench;
 mod ca_certificate;
 mod certificate;
 mod groups;
+mod late_reading;
 mod logging;
 mod policy_version;
 mod publish;

@@ -56,6 +56,9 @@ pub async fn create_table(client: &Client, table: &str) -> Result<Created, Table
 /// A sentence: what is wrong, and what to do.
 pub async fn check_table(client: &Client, table: &str) -> Result<(), String> {
     let description = describe(client, table).await.map_err(|error| match error.class {
+        Class::Denied if error.code.is_none() => {
+            format!("there are no AWS credentials for the table {table}: {}", error.message)
+        }
         Class::Denied => format!("the table {table} cannot be looked at: allow dynamodb:DescribeTable ({error})"),
         _ => format!("the table {table} cannot be looked at: failed to {error}"),
     })?;
