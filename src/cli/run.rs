@@ -181,7 +181,8 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         until_empty: args.until_empty,
         // A worker that waits for the end looks often whether it has come.
         poll_wait: Duration::from_secs(if args.until_empty { 1 } else { 20 }),
-        seed: clock.now_ms().unsigned_abs() ^ u64::from(std::process::id()),
+        // From the system, not from time and process id: the tasks of a service all have process id 1 and start together.
+        seed: getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?,
         ..WorkerConfig::new(id, origin)
     };
     let telemetry = Arc::new(Telemetry::default());
