@@ -64,12 +64,15 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
         if summary.task_status != "COMPLETED" {
             return Ok(format!("the audit ended {}, there is nothing to expand{trouble}", summary.task_status));
         }
-        let checks: Vec<&str> = summary
+        let mut checks: Vec<&str> = summary
             .checks
             .iter()
             .filter(|check| check.status == "COMPLETED_NON_COMPLIANT")
             .map(|check| check.check.as_str())
             .collect();
+        // The cursor counts checks, and another notification of the same audit may list them in another order.
+        checks.sort_unstable();
+        checks.dedup();
         let mut cursor: Cursor = cursor.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         // A page token of an earlier claim may have run out meanwhile: its check then begins anew, once.
         let mut resumed = cursor.next.is_some();

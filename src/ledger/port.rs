@@ -50,7 +50,7 @@ pub enum ClaimOutcome {
         /// When to look again.
         until: i64,
     },
-    /// The same key with another fingerprint: refuse the message.
+    /// The same key with another fingerprint: refuse the message. A dead record refuses none; it is claimed anew.
     Mismatch,
 }
 

@@ -51,12 +51,10 @@ pub fn first_claim(subject: Subject, owner: &str, now: i64, lease: Duration) -> 
 
 /// What becomes of `request` when it meets `existing`.
 pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, lease: Duration) -> Arrival {
-    if existing.subject.fingerprint != request.subject.fingerprint {
-        return Arrival::Mismatch;
-    }
     let take_over = |attempts: u32, cursor: Option<String>| Arrival::TakeOver {
         seen_epoch: existing.epoch,
         record: Box::new(Record {
+            subject: request.subject.clone(),
             status: Status::Claimed,
             epoch: existing.epoch + 1,
             owner: owner.to_owned(),
@@ -69,6 +67,10 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
             ..existing.clone()
         }),
     };
+    if existing.subject.fingerprint != request.subject.fingerprint {
+        // What was given up does not own its id: it may have been forged, and the genuine finding comes second.
+        return if existing.status == Status::Dead { take_over(0, None) } else { Arrival::Mismatch };
+    }
     match existing.status {
         Status::Claimed if existing.lease_until > now => Arrival::Busy { until: existing.lease_until },
         // Whoever held it died, stalled or was cut off: that is an attempt, or a finding that kills its worker would live for ever.
@@ -214,14 +216,26 @@ mod tests {
     }
 
     #[test]
-    fn another_fingerprint_is_a_mismatch_whatever_the_status_and_the_mode() {
-        for status in Status::ALL {
+    fn another_fingerprint_is_a_mismatch_whatever_the_mode_unless_the_record_is_dead() {
+        for status in Status::ALL.into_iter().filter(|status| *status != Status::Dead) {
             for replay in MODES {
                 let forged = ClaimRequest {
                     subject: Subject { fingerprint: "another".to_owned(), ..subject() },
                     ..message(replay)
                 };
                 assert_eq!(arrive(&record(status), &forged, "bob", NOW + 90_000, LEASE), Arrival::Mismatch);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_record_is_claimed_anew_by_another_content() {
+        for replay in MODES {
+            let genuine = Subject { fingerprint: "another".to_owned(), payload: "{}".to_owned(), ..subject() };
+            let request = ClaimRequest { subject: genuine.clone(), ..message(replay) };
+            match arrive(&record(Status::Dead), &request, "bob", NOW + 90_000, LEASE) {
+                Arrival::TakeOver { record, .. } => assert_eq!(record.subject, genuine),
+                other => panic!("{other:?}"),
             }
         }
     }

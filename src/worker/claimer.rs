@@ -1,17 +1,19 @@
 //! From decoded messages to claims, 25 a request.
 
 use super::batch::gather;
+use super::bundle::split;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Settlement, Ticket};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
 use super::shared::Shared;
+use super::subject::{finding_subject, summary_subject};
 use crate::aws::{CallError, Class};
-use crate::finding::{Arrival, AuditSummary, Content, Finding, Rejected, Replay};
-use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, ReplayMode, Subject};
+use crate::finding::{Content, Rejected, Replay};
+use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, ReplayMode};
 use crate::mitigation::IotControl;
-use crate::queue::{self, Outgoing, Queue};
+use crate::queue::Queue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -117,57 +119,6 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
     }
 }
 
-/// A bundle becomes as many messages: from here on each has its own fate, retries and dead letter. What was sent before a failure is
-/// sent again; duplicates do no harm. What SQS refuses to carry alone would keep the others coming back: it is given up.
-async fn split<Q: Queue, L: Ledger, I: IotControl>(
-    shared: Arc<Shared<Q, L, I>>,
-    arrivals: Vec<Arrival>,
-    ticket: Ticket,
-) {
-    let attributes = ticket.delivery().attributes.clone();
-    let mut refused = Vec::new();
-    for batch in arrivals.chunks(queue::BATCH) {
-        let parts: Vec<Outgoing> =
-            batch.iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
-        let failed = match shared.queue.send(&parts).await {
-            Ok(results) => {
-                let failed = results.into_iter().zip(batch).filter_map(|(result, part)| Some((part, result.err()?)));
-                let (permanent, passing): (Vec<_>, Vec<_>) =
-                    failed.partition(|(_, error)| error.class == Class::Permanent);
-                refused.extend(permanent);
-                passing.into_iter().map(|(_, error)| error).next()
-            }
-            Err(error) => Some(error),
-        };
-        if let Some(error) = failed {
-            shared.telemetry.split_failed(&error);
-            if error.class == Class::Denied {
-                shared.breaker.trip(&error.to_string());
-            }
-            ticket.settle(Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
-            return;
-        }
-    }
-    shared.telemetry.split(arrivals.len() - refused.len());
-    let mut end = Settlement::Done;
-    for (part, error) in refused {
-        if let parked @ Settlement::Park(_) = unsendable(part, &error, &ticket).send(&shared).await {
-            end = parked;
-        }
-    }
-    ticket.settle(end);
-}
-
-fn unsendable(part: &Arrival, error: &CallError, ticket: &Ticket) -> DeadLetter {
-    let (source, first_seen) = (part.source.clone(), ticket.delivery().first_received_at);
-    let given_up = |subject| DeadLetter::given_up(&subject, "not_sendable", error.to_string(), 0, first_seen, source);
-    match &part.content {
-        Ok(Content::Finding(finding)) => given_up(finding_subject(finding)),
-        Ok(Content::Summary(summary)) => given_up(summary_subject(summary)),
-        Err(rejected) => DeadLetter::rejected(rejected, part.source.clone(), ticket.delivery()),
-    }
-}
-
 fn reject<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Arc<Shared<Q, L, I>>,
     rejected: Rejected,
@@ -270,37 +221,4 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
     let shared = Arc::clone(shared);
     let forced = wish.request.replay == ReplayMode::Force;
     tasks.spawn(process(shared, Task { work: wish.work, record: claim.record, source: wish.source, forced }));
-}
-
-fn finding_subject(finding: &Finding) -> Subject {
-    Subject {
-        key: format!("finding#{}", finding.finding_id),
-        account: finding.account.clone(),
-        region: finding.region.clone(),
-        task_id: finding.task_id.clone(),
-        check: finding.check.clone(),
-        reason_code: finding.reason_code.clone(),
-        severity: finding.severity,
-        resource_type: finding.resource.kind.clone(),
-        resource_id: finding.resource_id(),
-        fingerprint: finding.fingerprint(),
-        payload: finding.to_native().to_string(),
-    }
-}
-
-fn summary_subject(summary: &AuditSummary) -> Subject {
-    Subject {
-        key: format!("expansion#{}", summary.task_id),
-        account: summary.account.clone(),
-        region: summary.region.clone(),
-        task_id: Some(summary.task_id.clone()),
-        check: String::new(),
-        reason_code: String::new(),
-        severity: crate::finding::Severity::Unknown,
-        resource_type: "AUDIT".to_owned(),
-        resource_id: summary.task_id.clone(),
-        // Two notifications of one audit may differ in counts and wording; the audit is the same.
-        fingerprint: format!("{}/{}", summary.account, summary.task_id),
-        payload: serde_json::json!({ "taskId": summary.task_id, "taskStatus": summary.task_status }).to_string(),
-    }
 }

@@ -10,6 +10,7 @@
 mod acknowledge;
 mod batch;
 mod breaker;
+mod bundle;
 mod claimer;
 mod claims;
 mod config;
@@ -21,6 +22,7 @@ mod process;
 mod receiver;
 mod run;
 mod shared;
+mod subject;
 
 pub use breaker::{Breaker, Health};
 pub use config::WorkerConfig;

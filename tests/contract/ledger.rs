@@ -27,6 +27,7 @@ macro_rules! ledger_contract {
             a_second_claim_of_a_live_lease_is_told_how_long_it_lasts,
             after_its_lease_a_claim_is_taken_over_under_the_next_epoch_and_counts_an_attempt,
             the_same_key_with_another_fingerprint_is_refused_and_changes_nothing,
+            a_dead_record_is_claimed_anew_by_another_content,
             a_batch_of_25_says_of_each_entry_what_became_of_it,
             two_entries_of_one_key_are_refused_with_the_whole_batch,
             an_empty_batch_and_one_of_26_are_refused,
@@ -198,6 +199,22 @@ pub async fn the_same_key_with_another_fingerprint_is_refused_and_changes_nothin
         assert_eq!(claim_as(&ledger, &forged, ReplayMode::Force, "bob", at).await, ClaimOutcome::Mismatch);
     }
     assert_eq!(get(&ledger, &subject).await, first.record);
+}
+
+pub async fn a_dead_record_is_claimed_anew_by_another_content<L: Ledger>(make: impl AsyncFn() -> L) {
+    let (ledger, now) = (make().await, now());
+    let subject = subject("given-up");
+    let first = ours(claim(&ledger, &subject, "alice", now).await);
+    finish(&ledger, ending(&first, Status::Dead), now + 1).await.unwrap();
+    let genuine = Subject {
+        fingerprint: "another".to_owned(),
+        payload: "{\"genuine\":true}".to_owned(),
+        task_id: None,
+        ..subject.clone()
+    };
+    let second = ours(claim(&ledger, &genuine, "bob", now + 2).await);
+    assert_eq!((&second.record.subject, second.record.epoch), (&genuine, 2));
+    assert_eq!(get(&ledger, &genuine).await, second.record);
 }
 
 pub async fn a_batch_of_25_says_of_each_entry_what_became_of_it<L: Ledger>(make: impl AsyncFn() -> L) {

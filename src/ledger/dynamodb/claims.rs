@@ -168,7 +168,7 @@ impl Call<'_> {
             Arrival::Busy { until } => Stand::Settled(Ok(ClaimOutcome::Busy { until })),
             Arrival::Mismatch => Stand::Settled(Ok(ClaimOutcome::Mismatch)),
             Arrival::TakeOver { record: next, seen_epoch } => {
-                let changes = vec![
+                let mut changes = vec![
                     (item::STATUS, Some(item::s(next.status.as_str()))),
                     (item::EPOCH, Some(item::n(next.epoch))),
                     (item::OWNER, Some(item::s(&next.owner))),
@@ -181,6 +181,9 @@ impl Call<'_> {
                     (item::CURSOR, next.cursor.as_ref().map(item::s)),
                     (item::ATTENTION, None),
                 ];
+                if next.subject != record.subject {
+                    changes.extend(item::subject_attributes(&next.subject));
+                }
                 // The lease too: a renewal since the decision was made wins.
                 let conditions = vec![
                     (item::EPOCH, item::n(seen_epoch)),

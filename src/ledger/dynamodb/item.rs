@@ -57,24 +57,30 @@ pub fn steps_text(operation: &'static str, steps: &[Step]) -> Result<String, Cal
     serde_json::to_string(steps).map_err(|error| CallError::new(Class::Permanent, operation, error.to_string()))
 }
 
+/// What a message says, but for its key.
+pub fn subject_attributes(subject: &Subject) -> [(&'static str, Option<AttributeValue>); 10] {
+    [
+        (ACCOUNT, Some(s(&subject.account))),
+        (REGION, Some(s(&subject.region))),
+        (TASK_ID, subject.task_id.as_ref().map(s)),
+        (CHECK, Some(s(&subject.check))),
+        (REASON_CODE, Some(s(&subject.reason_code))),
+        (SEVERITY, Some(s(subject.severity.as_str()))),
+        (RESOURCE_TYPE, Some(s(&subject.resource_type))),
+        (RESOURCE_ID, Some(s(&subject.resource_id))),
+        (FINGERPRINT, Some(s(&subject.fingerprint))),
+        (PAYLOAD, Some(s(&subject.payload))),
+    ]
+}
+
 /// The attributes of a record; what is absent has none.
 pub fn attributes(
     operation: &'static str,
     record: &Record,
     token: &str,
 ) -> Result<Vec<(&'static str, AttributeValue)>, CallError> {
-    let subject = &record.subject;
     let mut attributes = vec![
-        (ID, s(&subject.key)),
-        (ACCOUNT, s(&subject.account)),
-        (REGION, s(&subject.region)),
-        (CHECK, s(&subject.check)),
-        (REASON_CODE, s(&subject.reason_code)),
-        (SEVERITY, s(subject.severity.as_str())),
-        (RESOURCE_TYPE, s(&subject.resource_type)),
-        (RESOURCE_ID, s(&subject.resource_id)),
-        (FINGERPRINT, s(&subject.fingerprint)),
-        (PAYLOAD, s(&subject.payload)),
+        (ID, s(&record.subject.key)),
         (STATUS, s(record.status.as_str())),
         (EPOCH, n(record.epoch)),
         (OWNER, s(&record.owner)),
@@ -88,13 +94,13 @@ pub fn attributes(
         (CLAIM_TOKEN, s(token)),
     ];
     let optional = [
-        (TASK_ID, subject.task_id.as_ref().map(s)),
         (RETRY_AT, record.retry_at.map(n)),
         (RULE, record.rule.as_ref().map(s)),
         (CURSOR, record.cursor.as_ref().map(s)),
         (ATTENTION, record.status.needs_attention().then(|| s(record.status.as_str()))),
     ];
-    attributes.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    let optional = subject_attributes(&record.subject).into_iter().chain(optional);
+    attributes.extend(optional.filter_map(|(name, value)| Some((name, value?))));
     Ok(attributes)
 }
 
