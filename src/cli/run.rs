@@ -252,7 +252,7 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
                 ("compliant", counts.compliant),
                 ("observed", counts.observed),
                 ("suppressed", counts.suppressed),
-                ("tried again", counts.waiting),
+                ("tried again or given back", counts.waiting),
                 ("dead letters", counts.dead),
             ];
             let mut table = print::table(&["ended", how]);
