@@ -1,7 +1,35 @@
-//! What a worker is told.
+//! What a worker is made of, and what it is told.
 
+use crate::budget::Budgets;
+use crate::clock::Clock;
 use crate::finding::Origin;
+use crate::policy::Policy;
+use crate::telemetry::Telemetry;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// One worker: pools of receivers, claimers, tasks and acknowledgers over the ports.
+#[derive(Debug)]
+pub struct Worker<Q, L, I> {
+    /// How it runs.
+    pub config: WorkerConfig,
+    /// What it decides by.
+    pub policy: Policy,
+    /// Where the findings are.
+    pub queue: Q,
+    /// Where it gives up to.
+    pub dead_letters: Q,
+    /// Where each finding is recorded once.
+    pub ledger: L,
+    /// What it acts on.
+    pub iot: I,
+    /// Calls per second, shared by the workers of one process.
+    pub budgets: Arc<Budgets>,
+    /// Where facts are counted.
+    pub telemetry: Arc<Telemetry>,
+    /// What time it is.
+    pub clock: Clock,
+}
 
 /// How one worker runs.
 #[derive(Debug, Clone)]

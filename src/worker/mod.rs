@@ -25,5 +25,5 @@ mod shared;
 mod subject;
 
 pub use breaker::{Breaker, Health};
-pub use config::WorkerConfig;
-pub use run::{Ended, Worker};
+pub use config::{Worker, WorkerConfig};
+pub use run::Ended;

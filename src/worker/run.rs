@@ -3,19 +3,16 @@
 use super::acknowledge::acknowledge_all;
 use super::breaker::{Breaker, Health};
 use super::claimer::claim_all;
-use super::config::WorkerConfig;
+use super::config::Worker;
 use super::finisher::finish_all;
 use super::heartbeat::beat;
 use super::receiver::{Bounds, receive};
 use super::shared::Shared;
 use crate::aws::Class;
-use crate::budget::Budgets;
-use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::mitigation::IotControl;
-use crate::policy::{Mode, Policy};
+use crate::policy::Mode;
 use crate::queue::Queue;
-use crate::telemetry::Telemetry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,29 +38,6 @@ pub enum Ended {
     CutShort,
     /// It was to end with the queue, and the account refused: nothing would have ended it.
     Broken(String),
-}
-
-/// One worker: pools of receivers, claimers, tasks and acknowledgers over the ports.
-#[derive(Debug)]
-pub struct Worker<Q, L, I> {
-    /// How it runs.
-    pub config: WorkerConfig,
-    /// What it decides by.
-    pub policy: Policy,
-    /// Where the findings are.
-    pub queue: Q,
-    /// Where it gives up to.
-    pub dead_letters: Q,
-    /// Where each finding is recorded once.
-    pub ledger: L,
-    /// What it acts on.
-    pub iot: I,
-    /// Calls per second, shared by the workers of one process.
-    pub budgets: Arc<Budgets>,
-    /// Where facts are counted.
-    pub telemetry: Arc<Telemetry>,
-    /// What time it is.
-    pub clock: Clock,
 }
 
 impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {

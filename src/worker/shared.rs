@@ -2,9 +2,8 @@
 
 use super::breaker::Breaker;
 use super::claims::Claims;
-use super::config::WorkerConfig;
+use super::config::{Worker, WorkerConfig};
 use super::delivery::{InFlight, Settled};
-use super::run::Worker;
 use crate::clock::Clock;
 use crate::ledger::{Finish, WriteError};
 use crate::mitigation::Paced;
