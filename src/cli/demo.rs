@@ -111,6 +111,8 @@ fn print_report(report: &Report) {
 #[derive(Default)]
 struct Plain {
     last: Option<Duration>,
+    /// Told once, at the end: the lines are long enough.
+    budgets: Option<String>,
 }
 
 impl Stage for Plain {
@@ -119,6 +121,7 @@ impl Stage for Plain {
     }
 
     fn show(&mut self, view: &View) {
+        self.budgets = Some(budgets(view));
         // One line every two seconds.
         if self.last.is_some_and(|last| view.elapsed < last + Duration::from_secs(2)) {
             return;
@@ -127,7 +130,11 @@ impl Stage for Plain {
         eprintln!("{:5.1} s  {}", view.elapsed.as_secs_f64(), facts(view));
     }
 
-    fn curtain(&mut self) {}
+    fn curtain(&mut self) {
+        if let Some(budgets) = self.budgets.take() {
+            eprintln!("{budgets}");
+        }
+    }
 }
 
 /// A display that is redrawn in place, for a terminal.
@@ -166,19 +173,7 @@ impl Stage for Live {
         self.progress.set_position(ended.min(view.expected));
         self.progress.set_message(format!("{:.0} s", view.elapsed.as_secs_f64()));
         self.facts.set_message(facts(view));
-        let seconds = view.elapsed.as_secs_f64().max(0.1);
-        let mut busiest: Vec<_> = view.budgets.iter().collect();
-        busiest.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.taken));
-        let budgets: Vec<String> = busiest
-            .into_iter()
-            .take(4)
-            .map(|(operation, usage)| {
-                // Without quotas the rates are beyond what could be shown as a part.
-                let rate = usage.taken as f64 / seconds;
-                format!("{operation} {rate:.0}/s of {:.0}", usage.per_second)
-            })
-            .collect();
-        self.budgets.set_message(format!("budgets: {}", budgets.join(" · ")));
+        self.budgets.set_message(budgets(view));
     }
 
     fn curtain(&mut self) {
@@ -191,6 +186,18 @@ impl Stage for Live {
 fn ended(view: &View) -> u64 {
     let counts = &view.counts;
     counts.mitigated + counts.compliant + counts.observed + counts.suppressed
+}
+
+/// The busiest operations: calls per second so far, of those that the budget allows.
+fn budgets(view: &View) -> String {
+    let seconds = view.elapsed.as_secs_f64().max(0.1);
+    let mut busiest: Vec<_> = view.budgets.iter().collect();
+    busiest.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.taken));
+    let busiest = busiest.into_iter().take(4).map(|(operation, usage)| {
+        let rate = usage.taken as f64 / seconds;
+        format!("{operation} {rate:.0}/s of {:.0}", usage.per_second)
+    });
+    format!("budgets: {}", busiest.collect::<Vec<_>>().join(" · "))
 }
 
 fn facts(view: &View) -> String {
