@@ -80,6 +80,11 @@ impl CallError {
         }
     }
 
+    /// Whether a call that may be repeated whatever became of it (one that sets values) is worth repeating.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.class, Class::Transient | Class::Throttled | Class::Unknown)
+    }
+
     /// The same error with its wire code.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {

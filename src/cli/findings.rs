@@ -2,6 +2,7 @@
 
 use super::{CliError, OutputFormat, print};
 use crate::aws::{CallError, Clients, load_config};
+use crate::finding::catalogue;
 use crate::ledger::{DynamoLedger, Filter, Ledger, Record, Status};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -163,6 +164,7 @@ fn print_record(record: &Record) {
         ("status", record.status.to_string()),
         ("why", record.detail.clone()),
         ("check", subject.check.clone()),
+        ("about the check", catalogue::check(&subject.check).map_or_else(|| "-".to_owned(), catalogue::Check::doc_url)),
         ("reason code", subject.reason_code.clone()),
         ("severity", subject.severity.to_string()),
         ("resource", format!("{} {}", subject.resource_type, subject.resource_id)),

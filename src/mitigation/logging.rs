@@ -34,12 +34,11 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
         });
         job.journal.record(&steps.0).await?;
     }
-    let kept = current.as_ref().filter(|options| rank(level_of(Some(options))) > rank(level.as_str()));
+    let before = level_of(current.as_ref());
+    let after = if rank(before) > rank(level.as_str()) { before } else { level.as_str() };
     let desired = LoggingOptions {
         role_arn: Some(role_arn.to_owned()),
-        default_log_level: Some(level_of(kept).to_owned())
-            .filter(|_| kept.is_some())
-            .or(Some(level.as_str().to_owned())),
+        default_log_level: Some(after.to_owned()),
         disable_all_logs: false,
     };
     job.may_write()?;
@@ -49,14 +48,14 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
                 let message = "logging still reads disabled after it was enabled";
                 return Err(CallError::new(Class::Transient, "GetV2LoggingOptions", message).into());
             }
-            format!("read back: {}", level_of(Some(&desired)))
+            format!("read back: {after}")
         }
-        Ok(()) => format!("enabled at {}", level_of(Some(&desired))),
+        Ok(()) => format!("enabled at {after}"),
         Err(error) if error.class == Class::Unknown => {
             if !satisfies(job.iot.get_logging_options().await?.as_ref(), level) {
                 return Err(not_taken_effect(error));
             }
-            format!("read back after a lost reply: {}", level_of(Some(&desired)))
+            format!("read back after a lost reply: {after}")
         }
         Err(error) => return Err(error.into()),
     };

@@ -63,7 +63,8 @@ async fn acknowledge<Q: Queue, L, I>(shared: &Shared<Q, L, I>, mut messages: Vec
         for (message, result) in messages.into_iter().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(error) if attempt < TRIES && may_help(&error) => again.push(message),
+                // Both calls set values, so an unknown outcome is simply asked for again.
+                Err(error) if attempt < TRIES && error.may_pass() => again.push(message),
                 Err(error) => {
                     shared.telemetry.acknowledgement_failed(&error);
                     if error.class == Class::Denied {
@@ -105,9 +106,4 @@ async fn call<Q: Queue, L, I>(shared: &Shared<Q, L, I>, messages: &[Settled]) ->
         results
     };
     results.unwrap_or_else(|error| messages.iter().map(|_| Err(error.clone())).collect())
-}
-
-/// Both calls set values, so an unknown outcome is simply asked for again.
-fn may_help(error: &CallError) -> bool {
-    matches!(error.class, Class::Transient | Class::Throttled | Class::Unknown)
 }

@@ -2,7 +2,6 @@
 
 use super::batch::gather;
 use super::shared::{Ending, Shared};
-use crate::aws::{CallError, Class};
 use crate::ledger::{BATCH, Finish, Ledger, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +47,8 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>
         let mut again = Vec::new();
         for (ending, result) in batch.into_iter().zip(results) {
             match result {
-                Err(WriteError::Call(error)) if attempt < TRIES && may_help(&error) => {
+                // A finish sets values, under its epoch.
+                Err(WriteError::Call(error)) if attempt < TRIES && error.may_pass() => {
                     shared.telemetry.finish_failed(&ending.finish.claim.key, &error);
                     again.push(ending);
                 }
@@ -63,9 +63,4 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>
         tokio::time::sleep(shared.jitter(delay)).await;
         delay *= 2;
     }
-}
-
-/// A finish may be repeated whatever became of it: it sets values, under its epoch.
-fn may_help(error: &CallError) -> bool {
-    matches!(error.class, Class::Transient | Class::Throttled | Class::Unknown)
 }
