@@ -1,57 +1,13 @@
 //! The budget of every operation, and how much of it was used.
 
+use super::config::BudgetConfig;
 use super::operation::Operation;
 use super::pace::Pace;
+use crate::aws::CallError;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How the quotas are used.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BudgetConfig {
-    /// Quotas that differ from AWS's defaults, calls per second.
-    pub quotas: BTreeMap<Operation, f64>,
-    /// The part of every quota that is left to people and consoles, 0 to 0.95.
-    pub reserve: f64,
-    /// The part of what remains that this process may use, above 0 up to 1: 0.25 for each of four processes on one account.
-    pub share: f64,
-    /// Multiplies every quota; above 1 only against a sandbox whose throttles are scaled alike.
-    pub scale: f64,
-}
-
-impl Default for BudgetConfig {
-    fn default() -> Self {
-        Self { quotas: BTreeMap::new(), reserve: 0.2, share: 1.0, scale: 1.0 }
-    }
-}
-
-impl BudgetConfig {
-    /// What this process may call per second.
-    pub fn rate(&self, operation: Operation) -> f64 {
-        let quota = self.quotas.get(&operation).copied().unwrap_or_else(|| operation.default_quota());
-        quota * self.scale * (1.0 - self.reserve) * self.share
-    }
-
-    /// What is wrong with it, as sentences.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if !(0.0..=0.95).contains(&self.reserve) {
-            problems.push(format!("the reserve {} is out of range; write a part between 0 and 0.95", self.reserve));
-        }
-        if !(self.share > 0.0 && self.share <= 1.0) {
-            problems.push(format!("the share {} is out of range; write a part above 0 and up to 1", self.share));
-        }
-        if !(self.scale > 0.0 && self.scale <= 10_000.0) {
-            problems.push(format!("the scale {} is out of range; write a factor above 0 and up to 10000", self.scale));
-        }
-        for (operation, quota) in &self.quotas {
-            if !(*quota > 0.0 && *quota <= 100_000.0) {
-                problems
-                    .push(format!("the quota {quota} of {operation} is out of range; write calls per second above 0"));
-            }
-        }
-        problems
-    }
-}
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// What one operation's budget is and how many slots of it were taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,27 +31,34 @@ struct Entry {
     pace: Pace,
     taken: AtomicU64,
     throttled: AtomicU64,
+    booked: AtomicUsize,
 }
 
 impl Budgets {
-    /// One pace for each operation.
+    /// Budgets of this process alone: nobody else uses the account's.
     pub fn new(config: &BudgetConfig) -> Self {
         let by_operation = Operation::ALL
             .iter()
             .map(|&operation| {
                 let pace = Pace::new(config.rate(operation));
-                (operation, Entry { pace, taken: AtomicU64::new(0), throttled: AtomicU64::new(0) })
+                let entry =
+                    Entry { pace, taken: AtomicU64::new(0), throttled: AtomicU64::new(0), booked: AtomicUsize::new(0) };
+                (operation, entry)
             })
             .collect();
         Self { by_operation }
     }
 
     /// Waits until `operation` may be called once. Each attempt, a retry included, takes its own slot.
-    pub async fn slot(&self, operation: Operation) {
+    ///
+    /// # Errors
+    /// The ledger, where the fleet's budgets are, refuses this account (class `Denied`).
+    pub async fn slot(&self, operation: Operation) -> Result<(), CallError> {
         if let Some(entry) = self.by_operation.get(&operation) {
             entry.pace.slot().await;
             entry.taken.fetch_add(1, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     /// Notes that AWS throttled a call although it had a slot: somebody else uses the quota too.
@@ -103,6 +66,29 @@ impl Budgets {
         if let Some(entry) = self.by_operation.get(&operation) {
             entry.throttled.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts work in hand that will call each of `operations` about once, until the booking is dropped.
+    pub fn book(self: &Arc<Self>, operations: Vec<Operation>) -> Booking {
+        for operation in &operations {
+            if let Some(entry) = self.by_operation.get(operation) {
+                entry.booked.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Booking { budgets: Arc::clone(self), operations }
+    }
+
+    /// How long work that is booked now would wait for `operation`, behind what is booked already and at the rate that this process
+    /// gets of the budget lately.
+    pub fn wait(&self, operation: Operation) -> Duration {
+        let Some(entry) = self.by_operation.get(&operation) else { return Duration::ZERO };
+        let booked = entry.booked.load(Ordering::Relaxed);
+        Duration::from_secs_f64(booked as f64 / self.rate(operation))
+    }
+
+    /// The calls per second that this process gets of `operation`: the whole budget, or what it had of it lately if others use it.
+    pub fn rate(&self, operation: Operation) -> f64 {
+        self.by_operation.get(&operation).map_or(f64::INFINITY, |entry| entry.pace.per_second())
     }
 
     /// What was used, by operation; those never called left out.
@@ -122,23 +108,19 @@ impl Budgets {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Work in hand that counts for [`Budgets::wait`].
+#[derive(Debug)]
+pub struct Booking {
+    budgets: Arc<Budgets>,
+    operations: Vec<Operation>,
+}
 
-    #[test]
-    fn a_fifth_of_every_quota_is_left_to_people_unless_told_otherwise() {
-        let config = BudgetConfig::default();
-        assert_eq!(config.rate(Operation::UpdateCertificate), 8.0);
-        assert_eq!(config.rate(Operation::DescribeAuditFinding), 20.0);
-        let quarter = BudgetConfig { share: 0.25, reserve: 0.0, ..BudgetConfig::default() };
-        assert_eq!(quarter.rate(Operation::UpdateCertificate), 2.5);
-    }
-
-    #[test]
-    fn a_budget_that_could_never_serve_or_would_take_everything_is_refused_with_a_sentence() {
-        let config = BudgetConfig { share: 0.0, reserve: 1.0, scale: -1.0, ..BudgetConfig::default() };
-        assert_eq!(config.problems().len(), 3);
-        assert!(BudgetConfig::default().problems().is_empty());
+impl Drop for Booking {
+    fn drop(&mut self) {
+        for operation in &self.operations {
+            if let Some(entry) = self.budgets.by_operation.get(operation) {
+                entry.booked.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
     }
 }

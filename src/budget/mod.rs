@@ -4,8 +4,10 @@
 //! among many processes goes behind the same [`Budgets::slot`].
 
 mod budgets;
+mod config;
 mod operation;
 mod pace;
 
-pub use budgets::{BudgetConfig, Budgets, Use};
+pub use budgets::{Booking, Budgets, Use};
+pub use config::BudgetConfig;
 pub use operation::Operation;

@@ -1,9 +1,10 @@
-//! The ledger: each finding once. The record and its transitions (pure), the `Ledger` port, its adapters.
+//! The ledger: each finding once. The record and its transitions (pure), the `Ledger` and `Timelines` ports, their adapters.
 
 pub mod dynamodb;
 mod memory;
 mod port;
 mod record;
+mod timeline;
 pub mod transition;
 
 pub use dynamodb::DynamoLedger;
@@ -13,3 +14,4 @@ pub use port::{
     WriteError,
 };
 pub use record::{Record, Status, Step, StepOutcome, Subject};
+pub use timeline::{Change, Changed, Timeline, Timelines};

@@ -42,7 +42,7 @@ impl<I> Paced<I> {
         F: Future<Output = Result<T, CallError>> + Send,
     {
         let in_slot = || async {
-            self.budgets.slot(operation).await;
+            self.budgets.slot(operation).await?;
             self.check(operation.as_str())?;
             let result = attempt().await;
             if let Err(CallError { class: Class::Throttled, .. }) = &result {
