@@ -27,7 +27,7 @@ impl Timeline {
     }
 }
 
-/// A change of a timeline.
+/// A change of a timeline. Only [`Change::Start`] makes one; the others are refused where there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
     /// `next_free` becomes `to`, unless it has moved since it was seen; `None` when there was no timeline, which then begins uncut.
@@ -72,8 +72,7 @@ impl Change {
             }
             Self::Advance { by, .. } if by < 0 => {
                 format!(
-                    "a timeline cannot go back by {} microseconds: others may have what lies there",
-                    by.unsigned_abs()
+                    "a reservation cannot be {by} microseconds long: it would hand out again what others have reserved"
                 )
             }
             _ => return Ok(()),
