@@ -16,6 +16,8 @@ mod contract {
     pub mod ledger_races;
     #[macro_use]
     pub mod queue;
+    #[macro_use]
+    pub mod timelines;
     pub mod wire;
 }
 
@@ -97,6 +99,14 @@ iot_contract! {
     aws_iot {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
         make: iot,
+        skip: {},
+    }
+}
+
+timeline_contract! {
+    dynamo_timelines {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
+        make: ledger,
         skip: {},
     }
 }
