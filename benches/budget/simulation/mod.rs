@@ -9,7 +9,6 @@
 
 pub mod account;
 pub mod distance;
-pub mod shim;
 pub mod trace;
 pub mod worker;
 pub mod world;

@@ -2,8 +2,7 @@
 
 use super::account::{Account, Caller};
 use super::distance::Distant;
-use super::shim::Budgets;
-use fleetwarden::budget::Operation;
+use fleetwarden::budget::{Budgets, Operation};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

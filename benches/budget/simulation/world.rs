@@ -2,12 +2,11 @@
 
 use super::account::{Account, Caller};
 use super::distance::Distant;
-use super::shim::{Budgets, Fleet, MemoryLedger};
 use super::trace::{Trace, WorkerTrace};
 use super::worker::{Seat, Worker};
-use fleetwarden::budget::{BudgetConfig, Operation};
+use fleetwarden::budget::{BudgetConfig, Budgets, Fleet, Operation};
 use fleetwarden::clock::Clock;
-use fleetwarden::ledger::Timelines;
+use fleetwarden::ledger::{MemoryLedger, Timelines};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -85,13 +84,18 @@ impl World {
         let config =
             BudgetConfig { quotas: BTreeMap::from([(operation, quota)]), reserve: 0.0, ..BudgetConfig::default() };
         let timelines: Arc<dyn Timelines> = Arc::<Distant>::clone(&distant);
-        let fleet =
-            Fleet { timelines, region: "us-east-1".to_owned(), clock: self.clock.skewed(skew), seed: self.rng.u64(..) };
+        let fleet = Fleet {
+            timelines,
+            region: "us-east-1".to_owned(),
+            clock: self.clock.skewed(skew),
+            telemetry: Arc::default(),
+            seed: self.rng.u64(..),
+        };
         let seat = Arc::new(Seat {
             number: self.workers.len(),
             operation,
             account: Arc::clone(&self.account),
-            budgets: Budgets::shared(&config, fleet),
+            budgets: Budgets::shared(&config, &fleet),
             rng: Mutex::new(self.rng.fork()),
         });
         self.workers.push(Worker::start(seat, distant, CALLERS, busy, now_and_then));
