@@ -10,6 +10,7 @@ mod cases;
 mod figures;
 mod report;
 mod simulation;
+mod wire;
 
 use cases::CASES;
 use clap::Parser;
@@ -26,6 +27,9 @@ struct Arguments {
     /// The same seed gives the same figures
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Under real time instead: four worker processes against the embedded AWS, for a minute
+    #[arg(long, conflicts_with = "case")]
+    wire: bool,
     /// Cargo says this to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -33,6 +37,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.wire {
+        return wire(arguments.seed);
+    }
     let chosen: Vec<_> = CASES.iter().filter(|case| case.name.contains(&arguments.case)).collect();
     if chosen.is_empty() {
         eprintln!("no case is called `{}`; there are:", arguments.case);
@@ -49,6 +56,22 @@ fn main() -> ExitCode {
     }
     outcomes.push(cases::writes(&outcomes));
     finish("budget", arguments.seed, &outcomes)
+}
+
+/// Runs it under real time.
+fn wire(seed: u64) -> ExitCode {
+    let ran = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(wire::run::run(seed)));
+    match ran {
+        Ok(outcomes) => finish("budget-wire", seed, &outcomes),
+        Err(error) => {
+            eprintln!("the run over the wire came to no end: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Tells what came of it; the exit code.
