@@ -104,7 +104,12 @@ fn saturated(operation: Operation, workers: usize, seed: u64) -> Vec<Figure> {
         world.pass(TEN_MINUTES).await;
         world.end()
     });
-    common(&trace, WHOLE, NONE, never_throttled(&trace), &[Duration::ZERO..trace.took])
+    let whole = Duration::ZERO..trace.took;
+    let mut figures = common(&trace, WHOLE, NONE, never_throttled(&trace), std::slice::from_ref(&whole));
+    if workers > 1 {
+        figures.push(Figure::new("least_worker's_share", trace.least_share(&whole), Unit::Part, Demand::Nothing));
+    }
+    figures
 }
 
 /// Workers are started at once and killed at once, not drained.
@@ -154,17 +159,19 @@ fn waking(seed: u64) -> Vec<Figure> {
         })
     });
     let mut worst: Vec<Figure> = Vec::new();
-    let (mut share, mut served) = (0.0, Some(Duration::ZERO));
+    let (mut share, mut least, mut served) = (0.0, 0.0, Some(Duration::ZERO));
     for trace in &mut traces {
         let figures = common(&trace, WHOLE, NONE, never_throttled(&trace), &[Duration::ZERO..woken, woken..end]);
         worst = if worst.is_empty() { figures } else { worst.into_iter().zip(figures).map(worse).collect() };
         let third_second = woken + at(2)..woken + at(3);
         let fair = (FLEET - 1) as f64 / FLEET as f64;
         share += trace.part_of(1, &third_second) / fair / WAKINGS as f64;
+        least += trace.least_share(&(woken + at(2)..woken + at(32))) / WAKINGS as f64;
         served = served.zip(trace.all_served(woken)).map(|(longest, this)| longest.max(this));
     }
     worst.extend([
         Figure::new("newcomers_of_their_share_in_the_third_second", share, Unit::Part, Demand::AtLeast(0.8)),
+        Figure::new("least_worker's_share_in_the_next_30_s", least, Unit::Part, Demand::Nothing),
         Figure::new("all_20_served_after", seconds(served), Unit::Seconds, Demand::Nothing),
     ]);
     worst
@@ -192,12 +199,14 @@ fn outsider(seed: u64) -> Vec<Figure> {
     let throttled = seldom_throttled(&trace, 0.01);
     let mut figures = common(&trace, Demand::Nothing, Demand::Nothing, throttled, &stretches);
     let within = trace.used(&(at(60)..at(120)));
+    let outsider_throttled = trace.outsider_throttled(&(at(60)..at(120)));
     let back = trace.back_at(0.97, at(120));
     let afterwards = trace.used(&(at(135)..at(600)));
     figures.extend([
         Figure::new("whole_again_after", seconds(back), Unit::Seconds, Demand::AtMost(15.0)),
         Figure::new("used_from_then_on", afterwards, Unit::Part, WHOLE),
         Figure::new("used_meanwhile", within, Unit::Part, Demand::Nothing),
+        Figure::new("outsider_throttled", outsider_throttled, Unit::Part, Demand::Nothing),
     ]);
     figures
 }

@@ -106,6 +106,30 @@ impl Trace {
         theirs as f64 / (self.calls(during).all as f64).max(1.0)
     }
 
+    /// The calls of the worker that made fewest in that stretch, as a part of what each would have made if all had made as many. Workers
+    /// that did not live through the whole stretch are left out.
+    pub fn least_share(&self, during: &Range<Duration>) -> f64 {
+        let whole = |worker: &WorkerTrace| worker.lived.start <= during.start && worker.lived.end >= during.end;
+        let living = self.workers.iter().enumerate().filter(|(_, worker)| whole(worker));
+        let mut calls: BTreeMap<usize, usize> = living.map(|(number, _)| (number, 0)).collect();
+        for arrival in self.within(during) {
+            if let Caller::Worker(number) = arrival.caller
+                && let Some(calls) = calls.get_mut(&number)
+            {
+                *calls += 1;
+            }
+        }
+        let even = calls.values().sum::<usize>() as f64 / (calls.len() as f64).max(1.0);
+        calls.values().min().map_or(0.0, |least| *least as f64 / even.max(1.0))
+    }
+
+    /// The part of an outsider's calls in that stretch that were throttled.
+    pub fn outsider_throttled(&self, during: &Range<Duration>) -> f64 {
+        let theirs: Vec<_> = self.within(during).filter(|arrival| arrival.caller == Caller::Outsider).collect();
+        let throttled = theirs.iter().filter(|arrival| !arrival.admitted).count();
+        throttled as f64 / (theirs.len() as f64).max(1.0)
+    }
+
     /// How long after `moment` each of the workers had made a call; `None` if one never did.
     pub fn all_served(&self, moment: Duration) -> Option<Duration> {
         let mut waiting: BTreeSet<usize> = (0..self.workers.len()).collect();
