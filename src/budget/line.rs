@@ -12,6 +12,9 @@ const GRACE: i64 = 20_000;
 /// Reservations that may come early: one worker finds out at once how much it can use, instead of over several seconds.
 const BURST: i64 = 2;
 
+/// The most that a reservation comes early by chance.
+const EAGER: i64 = PERIOD / 2;
+
 /// How fast the part that others have is forgotten.
 const MEMORY: f64 = 2.0;
 
@@ -33,6 +36,9 @@ pub(super) struct Line {
     /// Slots taken since the last reservation, and when that was.
     taken: usize,
     reserved_at: i64,
+    /// How much earlier than need be the next reservation comes: workers that share would otherwise always come in the same order, the
+    /// first after a pause getting most.
+    eager: i64,
     /// A GCRA over the reservations themselves.
     next_due: i64,
     not_before: i64,
@@ -64,6 +70,7 @@ impl Line {
             others: 0.0,
             taken: 0,
             reserved_at: i64::MIN / 2,
+            eager: 0,
             next_due: i64::MIN / 2,
             not_before: i64::MIN,
             trip: 10_000,
@@ -75,10 +82,10 @@ impl Line {
     /// Whether more must be reserved now, and how many slots at most. `waiting` callers, the one in turn included.
     pub fn wants(&self, now: i64, waiting: usize) -> Option<Wish> {
         let early = BURST * PERIOD;
-        if self.asking || now < self.not_before || now < self.next_due.saturating_sub(early) {
+        if waiting == 0 || self.asking || now < self.not_before || now < self.next_due.saturating_sub(early) {
             return None;
         }
-        if self.reserved_until.saturating_sub(now) >= timeline::lead(self.trip) {
+        if self.reserved_until.saturating_sub(now) >= timeline::lead(self.trip) + self.eager {
             return None;
         }
         let wanted = self.demand(now, waiting).saturating_sub(self.slots.len());
@@ -93,7 +100,7 @@ impl Line {
         if since > 2 * PERIOD {
             return waiting;
         }
-        let a_period = self.taken as f64 * PERIOD as f64 / since.max(PERIOD / 20) as f64;
+        let a_period = self.taken as f64 * PERIOD as f64 / since.max(PERIOD / 4) as f64;
         let more = if waiting > self.slots.len() { 2.0 } else { 1.0 };
         waiting + (a_period * more).ceil() as usize
     }
@@ -115,7 +122,7 @@ impl Line {
                 Turn::Go
             }
             _ => {
-                let due = self.reserved_until.saturating_sub(timeline::lead(self.trip));
+                let due = self.reserved_until.saturating_sub(timeline::lead(self.trip) + self.eager);
                 let due = due.max(self.not_before).max(self.next_due.saturating_sub(BURST * PERIOD));
                 // While an answer is awaited, or when one is due anyway, it wakes the line.
                 let look = if self.asking || due <= now { now + PERIOD } else { due };
@@ -136,6 +143,7 @@ impl Line {
             }
             Plan::Reserve { slots, .. } => {
                 self.limited = slots < wish.wanted;
+                self.eager = (EAGER as f64 * self.others * jitter) as i64;
                 let period = PERIOD as f64 * (0.9 + 0.2 * jitter);
                 self.next_due = self.next_due.max(wish.now) + period as i64;
             }
