@@ -15,6 +15,8 @@ mod fleet;
 mod line;
 mod operation;
 mod pace;
+#[cfg(test)]
+mod properties;
 mod shared;
 mod timeline;
 
