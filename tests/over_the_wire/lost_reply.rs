@@ -5,6 +5,7 @@ use crate::contract::ledger::{LEASE, request, subject};
 use crate::contract::run::{now, unique};
 use crate::{clients, config, endpoint};
 use fleetwarden::aws::Clients;
+use fleetwarden::budget::{Operation, timeline_key};
 use fleetwarden::ledger::dynamodb::create_table;
 use fleetwarden::ledger::{
     Change, Changed, ClaimOutcome, DynamoLedger, Ledger, ReplayMode, Subject, Timeline, Timelines,
@@ -127,7 +128,7 @@ async fn two_claims_of_one_worker_in_one_millisecond_are_told_apart() {
 
 /// A table with a timeline that starts at `now`; its key.
 async fn timeline(now: i64) -> (String, String) {
-    let (table, key) = (table().await, Timeline::key("us-east-1", "UpdateCertificate"));
+    let (table, key) = (table().await, timeline_key("us-east-1", Operation::UpdateCertificate));
     let start = Change::Start { seen: None, to: now };
     assert_eq!(ledger(&endpoint(), &table).change(&key, start, now).await.unwrap(), Changed::From(None));
     (table, key)
