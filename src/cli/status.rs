@@ -18,8 +18,9 @@ Examples:
   fleetwarden status --output json | jq .ledger.dead
   fleetwarden status --output json | jq '.budgets[] | select(.inForce < 1)'
 
-Of each operation that was called, the last table shows which part of the fleet's budget is in force: less than all of it after AWS
-throttled a call, until it has recovered.
+The last table shows, for each operation that was called, which part of the fleet's budget is in
+force: less than all of it after AWS throttled a call, until it has recovered.
+
 Counting the ledger reads the whole table: one read unit for every 8 KB.";
 
 /// What `status` is told.
