@@ -4,4 +4,5 @@
 
 mod bench;
 mod refusals;
+mod status;
 mod workshop;
