@@ -7,7 +7,11 @@ mod budgets;
 mod config;
 mod operation;
 mod pace;
+mod quotas;
+mod service_quotas;
 
 pub use budgets::{Booking, Budgets, Use};
-pub use config::BudgetConfig;
+pub use config::{BudgetConfig, HIGHEST_QUOTA, MOST_RESERVED, RESERVE, is_quota, is_reserve};
 pub use operation::Operation;
+pub use quotas::{QuotaSource, QuotaSources};
+pub use service_quotas::{AppliedQuotas, read_service_quotas};

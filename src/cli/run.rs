@@ -148,7 +148,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     let budgets = BudgetConfig {
         quotas: args.quotas.iter().copied().collect::<BTreeMap<_, _>>(),
         reserve: args.reserve,
-        share: args.share,
+
         ..BudgetConfig::default()
     };
     let problems = budgets.problems();
