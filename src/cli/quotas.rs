@@ -99,6 +99,19 @@ mod tests {
         assert!(quotas(&[], None, "quotas: { GetPolicy: 1, service-quotas: true }").ask_service_quotas);
     }
 
+    #[cfg(feature = "sandbox")]
+    #[tokio::test]
+    async fn the_budget_follows_what_service_quotas_tells_where_nobody_else_says_anything() {
+        use crate::sandbox::{Sandbox, SandboxConfig, iot};
+        let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
+        sandbox.iot().set_quotas(iot::Quotas::scaled(5.0));
+        let clients = crate::aws::Clients::new(&sandbox.sdk_config());
+        let mut quotas = quotas(&["service-quotas", "GetPolicy=7"], Some(0.0), "");
+        quotas.settle(&clients.service_quotas, &Telemetry::default()).await;
+        assert_eq!(quotas.budget().rate(Operation::UpdateCertificate), 50.0);
+        assert_eq!(quotas.budget().rate(Operation::GetPolicy), 7.0);
+    }
+
     #[test]
     fn a_quota_that_cannot_be_read_is_refused_with_what_to_write() {
         for (text, words) in [

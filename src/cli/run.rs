@@ -31,8 +31,8 @@ Examples:
   fleetwarden run --policy policy.yaml --quota service-quotas
   fleetwarden run --policy policy.yaml --quota UpdateCertificate=50 --quota GetPolicy=20
 
-The quota of an operation is what --quota says, else what the policy says, else what Service Quotas tells (if asked), else AWS's
-default. What Service Quotas does not tell is a warning, and AWS's default holds.
+An operation's quota is what --quota says, else the policy, else Service Quotas (if it is
+asked), else AWS's default. If Service Quotas cannot be read, a warning says so.
 
 SIGTERM or Ctrl-C drains: what has not started goes back to the queue at once, what runs may finish within --drain.
 A second signal ends at once.";
