@@ -3,7 +3,7 @@
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::{CliError, OutputFormat, print};
 use crate::aws::{Clients, load_config};
-use crate::budget::Budgets;
+use crate::budget::{Budgets, Fleet};
 use crate::clock::Clock;
 use crate::finding::Origin;
 use crate::ledger::DynamoLedger;
@@ -179,14 +179,22 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         seed: getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?,
         ..WorkerConfig::new(id, origin)
     };
+    let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.table.clone());
+    let fleet = Fleet {
+        timelines: Arc::new(ledger.clone()),
+        region: deployment.region.clone(),
+        clock: clock.clone(),
+        telemetry: Arc::clone(&telemetry),
+        seed: worker_config.seed,
+    };
     let worker = Worker {
         config: worker_config,
         policy,
         queue: SqsQueue::new(clients.sqs.clone(), args.queue_url.clone()),
         dead_letters: SqsQueue::new(clients.sqs.clone(), args.dead_letter_queue_url.clone()),
-        ledger: DynamoLedger::new(clients.dynamodb.clone(), args.table.clone()),
+        ledger,
         iot: AwsIot::new(clients.iot.clone(), clients.sns.clone(), account, deployment.region),
-        budgets: Arc::new(Budgets::new(&quotas.budget())),
+        budgets: Arc::new(Budgets::shared(&quotas.budget(), &fleet)),
         telemetry: Arc::clone(&telemetry),
         clock,
     };
