@@ -208,6 +208,12 @@ impl Line {
         }
     }
 
+    /// Slots reserved here and not spent yet.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The ledger does not answer: what runs goes on at the rate that this worker had, for a period.
     pub fn alone(&mut self, now: i64) {
         let rate = self.known.map_or(1.0, |(timeline, _)| timeline::rate_in_force(&timeline, now));

@@ -21,7 +21,10 @@ const MARGIN: i64 = 80_000;
 
 /// How much further a worker may reach when others have the whole timeline than when it is alone: who gets little, finds room beyond
 /// what is full for others, and so the shares become equal.
-const HUNGER: i64 = 300_000;
+const HUNGER: i64 = 450_000;
+
+/// How much others may have reserved between the read of a timeline and the write, without the write being refused.
+const CROWD: i64 = 200_000;
 
 /// What is left of the rate after a cut. Two cuts make room for somebody who takes half of a quota.
 const CUT: f64 = 0.7;
@@ -108,7 +111,8 @@ pub(super) fn plan(seen: Option<&Timeline>, wish: &Wish) -> Plan {
     let by = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(interval);
     let change = match seen {
         Some(timeline) if timeline.next_free >= earliest => {
-            Change::Advance { from: earliest, until: latest, by, cuts: timeline.cuts }
+            let until = (latest - by + interval).max(first) + CROWD;
+            Change::Advance { from: earliest, until, by, cuts: timeline.cuts }
         }
         // Nobody has called for a while: what was not reserved in time is gone.
         _ => Change::Start { seen: seen.map(|timeline| timeline.next_free), to: earliest + by },

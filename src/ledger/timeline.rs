@@ -20,13 +20,6 @@ pub struct Timeline {
     pub cuts: u64,
 }
 
-impl Timeline {
-    /// The key of an operation's timeline: `budget#<region>#<operation>`, with AWS's name of the operation.
-    pub fn key(region: &str, operation: &str) -> String {
-        format!("budget#{region}#{operation}")
-    }
-}
-
 /// A change of a timeline. Only [`Change::Start`] makes one; the others are refused where there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
@@ -90,7 +83,7 @@ pub enum Changed {
     Refused(Option<Timeline>),
 }
 
-/// The timelines, by [`Timeline::key`]. Object-safe, because budgets are shared by workers of every kind; a call
+/// The timelines, by key `budget#<region>#<operation>`. Object-safe, because budgets are shared by workers of every kind; a call
 /// a second and operation does not mind the box.
 pub trait Timelines: fmt::Debug + Send + Sync + 'static {
     /// How the timeline stands, read consistently; `None` if there is none.

@@ -1,7 +1,7 @@
 //! One function per fact that is logged and counted, and nowhere else.
 
 use crate::aws::CallError;
-use crate::budget::Operation;
+use crate::budget::{Operation, QuotaSource};
 use crate::ledger::{Finish, Status, Subject};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -113,6 +113,19 @@ impl Telemetry {
 
     pub(crate) fn worker_started(&self, worker: &str, mode: &str) {
         tracing::info!(worker, mode, "worker started");
+    }
+
+    pub(crate) fn quotas_read(&self, operations: usize) {
+        tracing::info!(operations, "read quotas from Service Quotas");
+    }
+
+    pub(crate) fn quotas_problem(&self, problem: &str) {
+        tracing::warn!("{problem}");
+    }
+
+    pub(crate) fn quota_differs(&self, operation: Operation, quota: f64, source: QuotaSource) {
+        let default = operation.default_quota();
+        tracing::info!(%operation, quota, default, %source, "a quota differs from AWS's default");
     }
 
     pub(crate) fn messages_received(&self, n: usize) {

@@ -46,9 +46,14 @@ fn micros() -> i64 {
     now() * 1000
 }
 
+/// The key of that operation's timeline in a region.
+fn key_in(region: &str, operation: &str) -> String {
+    format!("budget#{region}#{operation}")
+}
+
 /// The key of an operation that no other case knows.
 fn key() -> String {
-    Timeline::key("eu-west-1", &unique("operation"))
+    key_in("eu-west-1", &unique("operation"))
 }
 
 async fn read<T: Timelines>(timelines: &T, key: &str) -> Option<Timeline> {
@@ -342,11 +347,11 @@ pub async fn timelines_of_different_keys_know_nothing_of_each_other<T: Timelines
     let regions = ["eu-west-1", "eu-west-10", "us-east-1"];
     let mut expected = BTreeMap::new();
     for (index, region) in regions.into_iter().enumerate() {
-        let key = Timeline::key(region, &operation);
+        let key = key_in(region, &operation);
         let started = start(&*timelines, &key, now + index as i64, now).await;
         expected.insert(key, started);
     }
-    let (cut, moved) = (Timeline::key(regions[0], &operation), Timeline::key(regions[2], &operation));
+    let (cut, moved) = (key_in(regions[0], &operation), key_in(regions[2], &operation));
     change(&*timelines, &cut, Change::Cut { rate: 0.5, at: now, cuts: 0 }, now).await;
     change(&*timelines, &moved, Change::Advance { from: now, until: now + 9, by: 10, cuts: 0 }, now).await;
     expected.entry(cut).and_modify(|timeline| (timeline.rate, timeline.cut_at, timeline.cuts) = (0.5, Some(now), 1));
