@@ -21,8 +21,10 @@ const FIRST_SECONDS: Duration = Duration::from_secs(5);
 /// How long four processes may take until the first of them changes something.
 const PATIENCE: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(100);
-/// The operation that the queue is full of work for.
-const SATURATED: Operation = Operation::UpdateCertificate;
+/// Every certificate is read before it is changed, from a budget just as large: that of reading is what the backlog saturates. Changes
+/// come in no faster than their own budget allows, so that a few of their slots find nobody waiting.
+const SATURATED: Operation = Operation::DescribeCertificate;
+const BEHIND_IT: Operation = Operation::UpdateCertificate;
 
 type Calls = BTreeMap<String, CallCount>;
 
@@ -47,7 +49,7 @@ pub async fn run(seed: u64) -> Result<Vec<Outcome>, Failure> {
         taps.push(tap);
     }
     let wait = async {
-        while made(&stage, &before, SATURATED).ok == 0 {
+        while made(&stage, &before, BEHIND_IT).ok == 0 {
             all_alive(&mut workers)?;
             tokio::time::sleep(GLANCE).await;
         }
@@ -148,7 +150,11 @@ fn figures(
 ) -> Vec<Figure> {
     let seconds = (during.end - during.start).as_secs_f64();
     let used = (within.ok + within.failed) as f64 / (trace.quota * seconds);
-    let enough = if operation == SATURATED { Demand::AtLeast(0.95) } else { Demand::Nothing };
+    let enough = match operation {
+        SATURATED => Demand::AtLeast(0.95),
+        BEHIND_IT => Demand::AtLeast(0.9),
+        _ => Demand::Nothing,
+    };
     let stretch = std::slice::from_ref(during);
     vec![
         Figure::new("used", used, Unit::Part, enough),
