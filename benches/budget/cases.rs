@@ -130,6 +130,8 @@ fn scaled(seed: u64) -> Vec<Figure> {
         let longest = trace.longest_below(0.9, &(at(change - 5)..at(change + 30)));
         figures.push(Figure::new(key, longest as f64, Unit::Seconds, Demand::AtMost(2.0)));
     }
+    let pause = trace.longest_pause(&(at(395)..at(430))).as_secs_f64();
+    figures.push(Figure::new("no_call_on_scaling_down", pause, Unit::Seconds, Demand::Nothing));
     figures
 }
 

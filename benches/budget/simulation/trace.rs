@@ -88,6 +88,12 @@ impl Trace {
         (0..10).map(longest).max().unwrap_or(0)
     }
 
+    /// The longest time within that stretch in which no call arrived.
+    pub fn longest_pause(&self, during: &Range<Duration>) -> Duration {
+        let times: Vec<_> = self.within(during).map(|arrival| arrival.at).collect();
+        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(during.end - during.start)
+    }
+
     /// How long after `moment` the first ten seconds begin in which `part` of the quota was used, in steps of a tenth of a second;
     /// `None` if there are none before the end.
     pub fn back_at(&self, part: f64, moment: Duration) -> Option<Duration> {
