@@ -127,9 +127,12 @@ fn scaled(seed: u64) -> Vec<Figure> {
     let stretches = [at(0)..at(200), at(200)..at(400), at(400)..at(600)];
     let mut figures = common(&trace, WHOLE, NONE, never_throttled(&trace), &stretches);
     for (key, change) in [("below_90%_on_scaling_up", 200), ("below_90%_on_scaling_down", 400)] {
+        // Seconds counted from the change itself.
         let longest = trace.longest_below(0.9, &(at(change - 5)..at(change + 30)));
         figures.push(Figure::new(key, longest as f64, Unit::Seconds, Demand::AtMost(2.0)));
     }
+    let anywhere = trace.longest_below_anywhere(0.9, &(at(395)..at(430)));
+    figures.push(Figure::new("the_same,_wherever_a_second_begins", anywhere as f64, Unit::Seconds, Demand::Nothing));
     let pause = trace.longest_pause(&(at(395)..at(430))).as_secs_f64();
     figures.push(Figure::new("no_call_on_scaling_down", pause, Unit::Seconds, Demand::Nothing));
     figures

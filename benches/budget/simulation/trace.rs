@@ -70,22 +70,25 @@ impl Trace {
         self.arrivals.windows(quota + 1).filter(|calls| calls[quota].at - calls[0].at < SECOND).count()
     }
 
-    /// The longest run of consecutive seconds within that stretch in which less than `part` of the quota was admitted. Where the
-    /// first second begins is tried at every tenth of one, and the worst counts.
+    /// The longest run of consecutive seconds, counted from the start of that stretch, in which less than `part` of the quota was
+    /// admitted.
     pub fn longest_below(&self, part: f64, during: &Range<Duration>) -> usize {
         let enough = part * self.quota;
-        let longest = |phase: u32| {
-            let (mut run, mut longest) = (0, 0);
-            let mut from = during.start + SECOND / 10 * phase;
-            while from + SECOND <= during.end {
-                let Calls { all, throttled } = self.calls(&(from..from + SECOND));
-                run = if ((all - throttled) as f64) < enough { run + 1 } else { 0 };
-                longest = longest.max(run);
-                from += SECOND;
-            }
-            longest
-        };
-        (0..10).map(longest).max().unwrap_or(0)
+        let (mut run, mut longest) = (0, 0);
+        let mut from = during.start;
+        while from + SECOND <= during.end {
+            let Calls { all, throttled } = self.calls(&(from..from + SECOND));
+            run = if ((all - throttled) as f64) < enough { run + 1 } else { 0 };
+            longest = longest.max(run);
+            from += SECOND;
+        }
+        longest
+    }
+
+    /// The same, wherever the first second begins: tried at every tenth of one, the worst. What lasts 1.2 s can so touch three seconds.
+    pub fn longest_below_anywhere(&self, part: f64, during: &Range<Duration>) -> usize {
+        let shifted = |tenths| during.start + SECOND / 10 * tenths..during.end;
+        (0..10).map(|tenths| self.longest_below(part, &shifted(tenths))).max().unwrap_or(0)
     }
 
     /// The longest time within that stretch in which no call arrived.
