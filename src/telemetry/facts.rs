@@ -28,6 +28,7 @@ pub struct Telemetry {
     parked: AtomicU64,
     heartbeats: AtomicU64,
     breaker_trips: AtomicU64,
+    budget_cuts: AtomicU64,
 }
 
 /// A reading of [`Telemetry`].
@@ -73,6 +74,8 @@ pub struct Counts {
     pub heartbeats: u64,
     /// Times the breaker opened.
     pub breaker_trips: u64,
+    /// Times this worker cut the fleet's rate of an operation because AWS throttled.
+    pub budget_cuts: u64,
 }
 
 fn add(counter: &AtomicU64, n: u64) {
@@ -104,6 +107,7 @@ impl Telemetry {
             parked: read(&self.parked),
             heartbeats: read(&self.heartbeats),
             breaker_trips: read(&self.breaker_trips),
+            budget_cuts: read(&self.budget_cuts),
         }
     }
 
@@ -262,6 +266,24 @@ impl Telemetry {
 
     pub(crate) fn breaker_closed(&self) {
         tracing::info!("healthy again");
+    }
+
+    pub(crate) fn budget_cut(&self, operation: Operation, rate: f64) {
+        add(&self.budget_cuts, 1);
+        let percent = (rate * 100.0).round();
+        tracing::warn!(%operation, percent, "AWS throttles although the fleet keeps its budget: the fleet's rate is cut");
+    }
+
+    pub(crate) fn budget_not_cut(&self, operation: Operation, error: &CallError) {
+        tracing::warn!(%operation, class = %error.class, "the fleet's rate could not be cut: {error}");
+    }
+
+    pub(crate) fn budget_unreachable(&self, operation: Operation, error: &CallError) {
+        tracing::warn!(%operation, class = %error.class, "the fleet's budget is out of reach, going on at the rate had last: {error}");
+    }
+
+    pub(crate) fn budget_reachable(&self, operation: Operation) {
+        tracing::info!(%operation, "the fleet's budget is within reach again");
     }
 
     pub(crate) fn draining(&self, in_flight: usize) {

@@ -5,4 +5,5 @@
 mod bench;
 mod quotas;
 mod refusals;
+mod status;
 mod workshop;
