@@ -3,7 +3,8 @@
 //! AWS limits each IoT operation per account and region. [`Budgets`] hands out the slots in which calls may be made:
 //!
 //! ```text
-//! operation.rs  AWS's default quotas     quotas.rs, service_quotas.rs     the account's own     config.rs   less the reserve
+//! operation.rs  AWS's default quotas     config.rs   the account's own, less the reserve
+//! quotas.rs     whose word on a quota holds     service_quotas.rs   what AWS tells of the account's own
 //! timeline.rs   the shared timeline's arithmetic, pure     line.rs   what one worker holds of it, pure
 //! fleet.rs      what the workers share: the ledger's timelines, and a clock     shared.rs   callers, slots, reservations
 //! pace.rs       this process's own pace     budgets.rs   all of it, by operation
