@@ -65,3 +65,16 @@ async fn the_same_seed_gives_the_same_calls() {
     let times = |trace: &Trace| trace.arrivals.iter().map(|arrival| arrival.at).collect::<Vec<_>>();
     assert_eq!(times(&one), times(&other));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_called_too_often_throttles_and_the_trace_tells() {
+    let world = World::new(Setting::new(Operation::UpdateCertificate, 5));
+    world.pass_with_an_outsider(MINUTE, 20.0).await;
+    let trace = world.end();
+    assert_eq!(trace.arrivals.len(), 1200);
+    // 10 tokens at first and 10 a second after that, for 20 calls a second.
+    let throttled = trace.outsider_throttled(&(Duration::ZERO..MINUTE));
+    assert!((0.48..0.5).contains(&throttled), "{throttled}");
+    assert!(trace.seconds_over_quota() > 1000);
+    assert!(trace.used(&(Duration::ZERO..MINUTE)).abs() < f64::EPSILON, "none of it was the workers'");
+}
