@@ -85,7 +85,8 @@ pub async fn run(seed: u64) -> Result<Vec<Outcome>, Failure> {
         let figures = figures(operation, since(&from.1, &to.1, name), whole, &trace, &during);
         (total(whole) > 0).then(|| Outcome { case: format!("wire: {name}, {budget}/s"), figures })
     });
-    let outcomes = outcomes.collect();
+    let mut outcomes: Vec<_> = outcomes.collect();
+    outcomes.push(all(&before, &from.1, &to.1));
     stage.sandbox.stop().await;
     Ok(outcomes)
 }
@@ -134,6 +135,19 @@ fn since(before: &Calls, after: &Calls, operation: &str) -> CallCount {
         throttled: after.throttled - before.throttled,
         failed: after.failed - before.failed,
     }
+}
+
+/// Every operation together, those included that have no budget.
+fn all(before: &Calls, from: &Calls, to: &Calls) -> Outcome {
+    let sum = |since_when: &Calls, of: fn(CallCount) -> u64| {
+        to.keys().map(|operation| of(since(since_when, to, operation))).sum::<u64>() as f64
+    };
+    let figures = vec![
+        Figure::new("calls", sum(from, total), Unit::Count, Demand::Nothing),
+        Figure::new("throttled", sum(before, |calls| calls.throttled), Unit::Count, Demand::AtMost(0.0)),
+        Figure::new("calls_that_failed", sum(before, |calls| calls.failed), Unit::Count, Demand::AtMost(0.0)),
+    ];
+    Outcome { case: "wire: all operations".to_owned(), figures }
 }
 
 fn total(calls: CallCount) -> u64 {
