@@ -58,7 +58,7 @@ pub struct RunArgs {
     /// Long polls at a time (rate = pollers x 10 / round trip)
     #[arg(long, env = "FLEETWARDEN_POLLERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub pollers: u16,
-    /// Findings worked on at a time
+    /// Findings worked on at a time for each API operation that limits them
     #[arg(long, env = "FLEETWARDEN_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub concurrency: u16,
     /// Messages held at a time, waiting ones included
@@ -253,6 +253,7 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
                 ("observed", counts.observed),
                 ("suppressed", counts.suppressed),
                 ("tried again or given back", counts.waiting),
+                ("parked for want of budget", counts.over_budget),
                 ("dead letters", counts.dead),
             ];
             let mut table = print::table(&["ended", how]);

@@ -1,0 +1,235 @@
+//! Who may start now: findings whose calls the budgets can serve soon. The others are given back until their turn is nearer, so that
+//! what waits for one operation never holds up what waits for another.
+
+use crate::budget::{Booking, Budgets, Operation};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Soon is this part of a lease: 7.5 s of the usual minute. Long enough that a line never runs dry while its findings come back from
+/// the queue (they come every few hundredths of a second, see [`Lines::join`]), short enough that a claim is over before it has to be
+/// renewed.
+const SOON: u32 = 8;
+
+/// No message is parked for longer. It bounds what a wrong prediction costs: were the rate cut to a tenth for a minute, what was
+/// parked in that minute would otherwise be away for a quarter of an hour while the budget, whole again, lies idle. A backlog of
+/// 100,000 certificates at 8/s lasts 3.5 h, so that its last message is received some 48 times, of the 1,000 that the queue allows.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Messages parked for want of budget, by one worker, from which on it polls slowly. A queue holds at most 120,000 messages in flight,
+/// parked ones included; beyond that nobody receives anything, whatever its budget. Twenty workers with 5,000 each stay below.
+const CROWD: usize = 5_000;
+
+/// The findings of one worker, by the operation whose budget they need most of.
+#[derive(Debug)]
+pub(super) struct Lines {
+    budgets: Arc<Budgets>,
+    soon: Duration,
+    away: Mutex<BTreeMap<Operation, Away>>,
+    /// `None` is for work that no budget limits.
+    permits: BTreeMap<Option<Operation>, Semaphore>,
+}
+
+/// A place in line; it counts for those behind it until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _booking: Option<Booking>,
+    line: Option<Operation>,
+}
+
+/// A line in which a message would wait too long.
+#[derive(Debug, PartialEq)]
+pub(super) struct TooLong {
+    pub operation: Operation,
+    /// When the message is to come back.
+    pub back_in: Duration,
+}
+
+impl Lines {
+    /// Nobody waits yet. In each line `concurrency` findings are worked on at a time.
+    pub fn new(budgets: Arc<Budgets>, lease: Duration, concurrency: usize) -> Self {
+        let lines = Operation::ALL.iter().copied().map(Some).chain([None]);
+        let permits = lines.map(|line| (line, Semaphore::new(concurrency))).collect();
+        Self { budgets, soon: lease / SOON, away: Mutex::default(), permits }
+    }
+
+    /// Takes a place for work that will make these calls, unless one of them would have to wait for longer than soon.
+    ///
+    /// At 8/s there are at most 61 certificates in hand then, whatever the backlog, and whoever is behind them waits no longer than
+    /// 7.5 s for a place among the messages in flight.
+    ///
+    /// Who finds the line too long comes back after **half** of the predicted wait. Of n messages before it, sent away one after the
+    /// other, the k-th then comes back after k / (2 x rate): twice as many come back as are served, evenly spread, so that the
+    /// budget is used whole although the prediction is rough (some of those before it are duplicates, some are parked by other
+    /// workers). The half that finds the line too long once more is sent away in the same manner, each time for half of what is left:
+    /// a message is received log2(wait / soon) times, 5 times in a backlog of 2,000 certificates.
+    ///
+    /// `jitter` gives a random part of the duration that it is given.
+    pub fn join(&self, calls: Vec<Operation>, jitter: impl FnOnce(Duration) -> Duration) -> Result<Place, TooLong> {
+        let longest = calls.iter().copied().max_by_key(|&operation| self.budgets.wait(operation));
+        if let Some(operation) = longest.filter(|&operation| self.budgets.wait(operation) > self.soon) {
+            return Err(TooLong { operation, back_in: self.send_away(operation, jitter) });
+        }
+        let slower = |one: &Operation, other: &Operation| self.budgets.rate(*one).total_cmp(&self.budgets.rate(*other));
+        let line = calls.iter().copied().min_by(slower);
+        let booking = (!calls.is_empty()).then(|| self.budgets.book(calls));
+        Ok(Place { _booking: booking, line })
+    }
+
+    fn send_away(&self, operation: Operation, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
+        let now = Instant::now();
+        let mut lines = self.away();
+        let away = lines.entry(operation).or_insert_with(|| Away::since(now));
+        let before = away.count(now) as f64 / self.budgets.rate(operation).max(0.001);
+        let half = (self.budgets.wait(operation).as_secs_f64() + before) / 2.0;
+        let half = Duration::from_secs_f64(half.min(LONGEST.as_secs_f64()));
+        // A tenth more or less: what was sent away together does not come back together.
+        let back_in = half.mul_f64(0.9) + jitter(half.mul_f64(0.2));
+        let back_in = back_in.clamp((self.soon / 2).max(Duration::from_secs(1)), LONGEST);
+        away.add(now + back_in);
+        back_in
+    }
+
+    /// The findings that may be worked on at a time in the line of this place. A permit of its own for each line: those who wait for a
+    /// slot of one operation keep nobody from another.
+    pub fn permits(&self, place: &Place) -> Option<&Semaphore> {
+        self.permits.get(&place.line)
+    }
+
+    /// So much is parked for want of budget that receiving more at full speed would only fill the queue's room for messages in flight.
+    ///
+    /// Slow polls still find what other budgets can serve. They do not starve the crowded line: as its messages come back, the crowd
+    /// is over, and polls are fast again.
+    pub fn is_crowded(&self) -> bool {
+        let now = Instant::now();
+        self.away().values_mut().map(|away| away.count(now)).sum::<usize>() >= CROWD
+    }
+
+    fn away(&self) -> MutexGuard<'_, BTreeMap<Operation, Away>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many messages are parked and not back yet, by the second of their return: at most [`LONGEST`] entries.
+#[derive(Debug)]
+struct Away {
+    since: Instant,
+    returns: BTreeMap<u64, usize>,
+    total: usize,
+}
+
+impl Away {
+    fn since(since: Instant) -> Self {
+        Self { since, returns: BTreeMap::new(), total: 0 }
+    }
+
+    fn add(&mut self, back_at: Instant) {
+        *self.returns.entry((back_at - self.since).as_secs()).or_default() += 1;
+        self.total += 1;
+    }
+
+    fn count(&mut self, now: Instant) -> usize {
+        let now = (now - self.since).as_secs();
+        while let Some(back) = self.returns.first_entry().filter(|entry| *entry.key() < now) {
+            self.total -= back.remove();
+        }
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::BudgetConfig;
+    use Operation::{AddThingToThingGroup, DescribeAuditFinding, UpdateCertificate};
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    /// `UpdateCertificate` 8/s, `DescribeAuditFinding` 20/s, `AddThingToThingGroup` 80/s.
+    fn lines() -> Lines {
+        Lines::new(Arc::new(Budgets::new(&BudgetConfig::default())), LEASE, 4)
+    }
+
+    fn middle(most: Duration) -> Duration {
+        most / 2
+    }
+
+    /// Joins until the line is too long.
+    fn fill(lines: &Lines, calls: &[Operation]) -> Vec<Place> {
+        std::iter::from_fn(|| lines.join(calls.to_vec(), middle).ok()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_as_long_as_its_budget_serves_within_an_eighth_of_a_lease_and_others_are_open_beside_it() {
+        let lines = lines();
+        let certificates = fill(&lines, &[DescribeAuditFinding, UpdateCertificate]);
+        assert_eq!(certificates.len(), 61);
+        assert!(lines.join(vec![DescribeAuditFinding, AddThingToThingGroup], middle).is_ok());
+        assert!(lines.join(Vec::new(), middle).is_ok());
+        drop(certificates);
+        assert_eq!(fill(&lines, &[UpdateCertificate]).len(), 61, "places that were left are free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_of_a_call_in_minutes_takes_one_finding_at_a_time_and_not_none() {
+        let quotas = [(UpdateCertificate, 0.01)].into();
+        let budgets = Arc::new(Budgets::new(&BudgetConfig { quotas, ..BudgetConfig::default() }));
+        let lines = Lines::new(budgets, LEASE, 4);
+        let first = lines.join(vec![UpdateCertificate], middle).unwrap();
+        let refused = lines.join(vec![UpdateCertificate], middle).unwrap_err();
+        assert_eq!(refused.back_in, Duration::from_millis(62_500), "half of 125 s");
+        drop(first);
+        assert!(lines.join(vec![UpdateCertificate], middle).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_the_line_too_long_comes_back_after_half_the_wait_and_those_who_are_away_count() {
+        let lines = lines();
+        let _full = fill(&lines, &[UpdateCertificate]);
+        let away = || lines.join(vec![UpdateCertificate], middle).unwrap_err().back_in.as_secs_f64();
+        // `fill` was sent away itself, as the first.
+        let waits: Vec<f64> = (1..=1600).map(|_| away()).collect();
+        assert!((waits[0] - 62.0 / 16.0).abs() < 0.01, "{}", waits[0]);
+        assert!((waits[1599] - 1661.0 / 16.0).abs() < 0.01, "{}", waits[1599]);
+        tokio::time::advance(Duration::from_secs(110)).await;
+        assert!((away() - 61.0 / 16.0).abs() < 0.01, "all of them are back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_away_for_less_than_half_of_soon_or_for_more_than_five_minutes() {
+        let lines = lines();
+        let _full = fill(&lines, &[UpdateCertificate]);
+        let least = lines.join(vec![UpdateCertificate], |_| Duration::ZERO).unwrap_err();
+        assert_eq!(least.back_in, LEASE / 16);
+        let most = (0..20_000).map(|_| lines.join(vec![UpdateCertificate], |most| most).unwrap_err().back_in).max();
+        assert_eq!(most, Some(LONGEST));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_that_are_away_are_a_crowd_until_they_are_back() {
+        let lines = lines();
+        let _full = fill(&lines, &[UpdateCertificate]);
+        for _ in 1..CROWD {
+            assert!(!lines.is_crowded());
+            lines.join(vec![UpdateCertificate], middle).unwrap_err();
+        }
+        assert!(lines.is_crowded());
+        tokio::time::advance(LONGEST * 2).await;
+        assert!(!lines.is_crowded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_line_has_its_own_permits_and_a_place_is_in_the_line_of_its_slowest_call() {
+        let lines = lines();
+        let certificate = lines.join(vec![DescribeAuditFinding, UpdateCertificate], middle).unwrap();
+        let group = lines.join(vec![DescribeAuditFinding, AddThingToThingGroup], middle).unwrap();
+        let record = lines.join(Vec::new(), middle).unwrap();
+        let _all = lines.permits(&certificate).unwrap().try_acquire_many(4).unwrap();
+        assert!(lines.permits(&certificate).unwrap().try_acquire().is_err());
+        for other in [group, record] {
+            assert_eq!(lines.permits(&other).unwrap().available_permits(), 4);
+        }
+    }
+}
