@@ -1,11 +1,12 @@
 //! Who may start now: findings whose calls the budgets can serve soon. The others are given back until their turn is nearer, so that
 //! what waits for one operation never holds up what waits for another.
 
+use super::config::WorkerConfig;
 use crate::budget::{Booking, Budgets, Operation};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Soon is this part of a lease: 7.5 s of the usual minute. Long enough that a line never runs dry while its findings come back from
@@ -13,10 +14,20 @@ use tokio::time::Instant;
 /// renewed.
 const SOON: u32 = 8;
 
+/// One line holds at most a sixth of a worker's messages in flight, where its budget serves more than that soon. There are five kinds
+/// of lines (device and CA certificates, things, policies, logging), so that all of them together leave room to receive others.
+const SIXTH: usize = 6;
+
+/// A line's room in a worker that holds very few messages.
+const LEAST_ROOM: usize = 16;
+
 /// No message is parked for longer. It bounds what a wrong prediction costs: were the rate cut to a tenth for a minute, what was
 /// parked in that minute would otherwise be away for a quarter of an hour while the budget, whole again, lies idle. A backlog of
 /// 100,000 certificates at 8/s lasts 3.5 h, so that its last message is received some 48 times, of the 1,000 that the queue allows.
 const LONGEST: Duration = Duration::from_secs(300);
+
+/// No message is parked for less: a line that its budget empties within a second is full again as soon as it is received.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Messages parked for want of budget, by one worker, from which on it polls slowly. A queue holds at most 120,000 messages in flight,
 /// parked ones included; beyond that nobody receives anything, whatever its budget. Twenty workers with 5,000 each stay below.
@@ -28,6 +39,7 @@ pub(super) struct Lines {
     budgets: Arc<Budgets>,
     soon: Duration,
     away: Mutex<BTreeMap<Operation, Away>>,
+    room: BTreeMap<Operation, Arc<Semaphore>>,
     /// `None` is for work that no budget limits.
     permits: BTreeMap<Option<Operation>, Semaphore>,
 }
@@ -35,8 +47,8 @@ pub(super) struct Lines {
 /// A place in line; it counts for those behind it until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    _booking: Option<Booking>,
     line: Option<Operation>,
+    _held: Option<(Booking, OwnedSemaphorePermit)>,
 }
 
 /// A line in which a message would wait too long.
@@ -48,17 +60,24 @@ pub(super) struct TooLong {
 }
 
 impl Lines {
-    /// Nobody waits yet. In each line `concurrency` findings are worked on at a time.
-    pub fn new(budgets: Arc<Budgets>, lease: Duration, concurrency: usize) -> Self {
-        let lines = Operation::ALL.iter().copied().map(Some).chain([None]);
-        let permits = lines.map(|line| (line, Semaphore::new(concurrency))).collect();
-        Self { budgets, soon: lease / SOON, away: Mutex::default(), permits }
+    /// Nobody waits yet.
+    pub fn new(budgets: Arc<Budgets>, config: &WorkerConfig) -> Self {
+        let room = (config.max_in_flight / SIXTH).max(LEAST_ROOM);
+        let lines = Operation::ALL.iter().copied();
+        Self {
+            budgets,
+            soon: config.lease / SOON,
+            away: Mutex::default(),
+            room: lines.clone().map(|line| (line, Arc::new(Semaphore::new(room)))).collect(),
+            permits: lines.map(Some).chain([None]).map(|line| (line, Semaphore::new(config.concurrency))).collect(),
+        }
     }
 
-    /// Takes a place for work that will make these calls, unless one of them would have to wait for longer than soon.
+    /// Takes a place for work that will make these calls, unless one of them would have to wait for longer than soon, or the line has
+    /// its part of the messages in flight.
     ///
-    /// At 8/s there are at most 61 certificates in hand then, whatever the backlog, and whoever is behind them waits no longer than
-    /// 7.5 s for a place among the messages in flight.
+    /// At 8/s there are at most 61 certificates in hand then, whatever the backlog, and whoever is behind them waits for no place
+    /// among the messages in flight.
     ///
     /// Who finds the line too long comes back after **half** of the predicted wait. Of n messages before it, sent away one after the
     /// other, the k-th then comes back after k / (2 x rate): twice as many come back as are served, evenly spread, so that the
@@ -73,9 +92,14 @@ impl Lines {
             return Err(TooLong { operation, back_in: self.send_away(operation, jitter) });
         }
         let slower = |one: &Operation, other: &Operation| self.budgets.rate(*one).total_cmp(&self.budgets.rate(*other));
-        let line = calls.iter().copied().min_by(slower);
-        let booking = (!calls.is_empty()).then(|| self.budgets.book(calls));
-        Ok(Place { _booking: booking, line })
+        let Some(operation) = calls.iter().copied().min_by(slower) else {
+            return Ok(Place { line: None, _held: None });
+        };
+        let seat = self.room.get(&operation).and_then(|room| Arc::clone(room).try_acquire_owned().ok());
+        let Some(seat) = seat else {
+            return Err(TooLong { operation, back_in: self.send_away(operation, jitter) });
+        };
+        Ok(Place { line: Some(operation), _held: Some((self.budgets.book(calls), seat)) })
     }
 
     fn send_away(&self, operation: Operation, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
@@ -87,7 +111,7 @@ impl Lines {
         let half = Duration::from_secs_f64(half.min(LONGEST.as_secs_f64()));
         // A tenth more or less: what was sent away together does not come back together.
         let back_in = half.mul_f64(0.9) + jitter(half.mul_f64(0.2));
-        let back_in = back_in.clamp((self.soon / 2).max(Duration::from_secs(1)), LONGEST);
+        let back_in = back_in.clamp(SHORTEST, LONGEST);
         away.add(now + back_in);
         back_in
     }
@@ -143,13 +167,24 @@ impl Away {
 mod tests {
     use super::*;
     use crate::budget::BudgetConfig;
+    use crate::finding::Origin;
     use Operation::{AddThingToThingGroup, DescribeAuditFinding, UpdateCertificate};
 
     const LEASE: Duration = Duration::from_secs(60);
 
     /// `UpdateCertificate` 8/s, `DescribeAuditFinding` 20/s, `AddThingToThingGroup` 80/s.
     fn lines() -> Lines {
-        Lines::new(Arc::new(Budgets::new(&BudgetConfig::default())), LEASE, 4)
+        with(&BudgetConfig::default())
+    }
+
+    fn with(budgets: &BudgetConfig) -> Lines {
+        let config = WorkerConfig {
+            lease: LEASE,
+            concurrency: 4,
+            max_in_flight: 384,
+            ..WorkerConfig::new("w", Origin::default())
+        };
+        Lines::new(Arc::new(Budgets::new(budgets)), &config)
     }
 
     fn middle(most: Duration) -> Duration {
@@ -173,10 +208,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_line_that_is_served_fast_takes_a_sixth_of_the_messages_in_flight_and_is_tried_again_within_seconds() {
+        let lines = lines();
+        let groups = fill(&lines, &[AddThingToThingGroup]);
+        assert_eq!(groups.len(), 64);
+        let refused = lines.join(vec![AddThingToThingGroup], middle).unwrap_err();
+        assert_eq!(refused, TooLong { operation: AddThingToThingGroup, back_in: SHORTEST });
+        assert!(lines.join(vec![UpdateCertificate], middle).is_ok());
+        drop(groups);
+        assert!(lines.join(vec![AddThingToThingGroup], middle).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_budget_of_a_call_in_minutes_takes_one_finding_at_a_time_and_not_none() {
         let quotas = [(UpdateCertificate, 0.01)].into();
-        let budgets = Arc::new(Budgets::new(&BudgetConfig { quotas, ..BudgetConfig::default() }));
-        let lines = Lines::new(budgets, LEASE, 4);
+        let lines = with(&BudgetConfig { quotas, ..BudgetConfig::default() });
         let first = lines.join(vec![UpdateCertificate], middle).unwrap();
         let refused = lines.join(vec![UpdateCertificate], middle).unwrap_err();
         assert_eq!(refused.back_in, Duration::from_millis(62_500), "half of 125 s");
@@ -198,11 +244,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_away_for_less_than_half_of_soon_or_for_more_than_five_minutes() {
+    async fn nobody_is_away_for_more_than_five_minutes() {
         let lines = lines();
         let _full = fill(&lines, &[UpdateCertificate]);
-        let least = lines.join(vec![UpdateCertificate], |_| Duration::ZERO).unwrap_err();
-        assert_eq!(least.back_in, LEASE / 16);
         let most = (0..20_000).map(|_| lines.join(vec![UpdateCertificate], |most| most).unwrap_err().back_in).max();
         assert_eq!(most, Some(LONGEST));
     }

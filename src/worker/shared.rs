@@ -57,7 +57,7 @@ impl<Q, L, I> Shared<Q, L, I> {
         stop: CancellationToken,
     ) -> Self {
         let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
-        let lines = Lines::new(Arc::clone(&budgets), config.lease, config.concurrency);
+        let lines = Lines::new(Arc::clone(&budgets), &config);
         let iot = Paced::new(iot, budgets, config.lease, config.seed);
         Self {
             lines,

@@ -17,12 +17,13 @@ const EXPIRING: &str = "DEVICE_CERTIFICATE_EXPIRING_CHECK";
 const REVOKED_CA: &str = "REVOKED_CA_CERTIFICATE_STILL_ACTIVE_CHECK";
 const GROUP: &str = "Quarantine";
 
-/// Calls of `UpdateCertificate` a second; 7.5 s of them are soon.
-const RATE: f64 = 10.0;
-const IN_HAND: usize = 76;
+/// AWS's quota of most operations, and what is used of it; what 7.5 s of that serve is in hand at a time, and one more.
+const QUOTA: f64 = 10.0;
+const RATE: f64 = 8.0;
+const IN_HAND: usize = 61;
 
 /// Only the lines under test limit: what every finding is read with has plenty of budget.
-fn budgets(share: f64) -> Arc<Budgets> {
+fn budgets(quota: f64, share: f64) -> Arc<Budgets> {
     let plenty = [
         Operation::DescribeAuditFinding,
         Operation::DescribeCertificate,
@@ -30,13 +31,14 @@ fn budgets(share: f64) -> Arc<Budgets> {
         Operation::ListPrincipalThings,
         Operation::ListThingGroupsForThing,
     ];
-    let quotas = plenty.into_iter().map(|operation| (operation, 2_000.0)).collect();
-    Arc::new(Budgets::new(&BudgetConfig { quotas, reserve: 0.0, share, ..BudgetConfig::default() }))
+    let plenty = plenty.into_iter().map(|operation| (operation, 2_000.0));
+    let quotas = plenty.chain([(Operation::UpdateCertificate, quota)]).collect();
+    Arc::new(Budgets::new(&BudgetConfig { quotas, share, ..BudgetConfig::default() }))
 }
 
 fn house() -> House {
     let mut house = House::new();
-    house.budgets = budgets(1.0);
+    house.budgets = budgets(QUOTA, 1.0);
     house.iot.put_group(GROUP);
     let rule = |name: &str, check: &str, action: Action| Rule {
         name: name.into(),
@@ -106,7 +108,23 @@ async fn a_saturated_update_certificate_does_not_hold_up_the_group_findings_behi
     assert!(meanwhile >= 0.95 * RATE * (took.as_secs_f64() - 1.0), "{meanwhile} certificates in {took:?}");
     assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
     let end = used_whole(&house, "UpdateCertificate", RATE, from);
-    assert!(end <= 2_000.0 / RATE / 0.95, "the budget would have taken 200 s, it took {end} s");
+    assert!(end <= 2_000.0 / RATE / 0.95, "the budget would have taken 250 s, it took {end} s");
+}
+
+/// The budget serves all that one worker holds within seconds: the line is never long, and always full.
+#[tokio::test(start_paused = true)]
+async fn a_saturated_line_with_a_high_quota_does_not_fill_the_worker_either() {
+    let mut house = house();
+    house.budgets = budgets(125.0, 1.0);
+    publish_certificates(&house, 0..4_000).await;
+    publish_groups(&house, 0..100).await;
+    let from = Instant::now();
+    let running = start(meeting(house.worker("worker"), network()));
+    until(|| house.iot.effects("AddThingToThingGroup").len() == 100).await;
+    assert!(from.elapsed() < Duration::from_secs(10), "groups were held up for {:?}", from.elapsed());
+    assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
+    let end = used_whole(&house, "UpdateCertificate", 100.0, from);
+    assert!(end <= 40.0 / 0.95, "the budget would have taken 40 s, it took {end} s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +172,7 @@ async fn duplicates_of_findings_that_ended_end_behind_a_saturated_line_too() {
     let from = Instant::now();
     let running = start_for_good(house.worker("worker"));
     until(|| house.queue.contents().is_empty()).await;
-    assert!(from.elapsed() < Duration::from_secs(55), "the budget takes 50 s, it took {:?}", from.elapsed());
+    assert!(from.elapsed() < Duration::from_secs(70), "the budget takes 63 s, it took {:?}", from.elapsed());
     finish(running.end()).await;
     assert_eq!(house.telemetry.counts().duplicates, 50);
     assert_eq!(house.iot.effects("UpdateCertificate").len(), 550);
@@ -179,7 +197,7 @@ async fn every_line_uses_its_own_budget_whole_beside_the_others() {
     assert_eq!(finish(start(meeting(house.worker("worker"), network())).task).await.unwrap(), Ended::Empty);
     for operation in ["UpdateCertificate", "UpdateCACertificate", "CreatePolicyVersion"] {
         let end = used_whole(&house, operation, RATE, from);
-        assert!(end <= 40.0 / 0.95, "{operation}: the budget would have taken 40 s, it took {end} s");
+        assert!(end <= 50.0 / 0.95, "{operation}: the budget would have taken 50 s, it took {end} s");
     }
     let published = house.iot.effects("Publish");
     let last = published.last().unwrap().at - from;
@@ -198,7 +216,7 @@ async fn a_drain_gives_back_what_is_in_line_and_what_is_parked_comes_back_within
     assert!(stopped.elapsed() < Duration::from_secs(25), "{:?}", stopped.elapsed());
     assert!(house.ledger.records().iter().all(|record| record.status != Status::Claimed));
     let mitigated = house.iot.effects("UpdateCertificate").len() as u64;
-    assert!((200..=300).contains(&mitigated), "{mitigated} mitigated in 20 s and a drain");
+    assert!((150..=240).contains(&mitigated), "{mitigated} mitigated in 20 s and a drain");
     assert_eq!(house.queue.contents().len() as u64, 1_000 - mitigated);
     seconds(300).await;
     assert_eq!(house.depth().await.visible, 1_000 - mitigated);
@@ -215,7 +233,7 @@ async fn two_workers_with_half_the_budget_each_use_it_whole_and_hold_up_nobody()
     let from = Instant::now();
     let [one, two] = ["one", "two"].map(|id| {
         let mut worker = house.worker(id);
-        (worker.budgets, worker.config.seed) = (budgets(0.5), id.len() as u64);
+        (worker.budgets, worker.config.seed) = (budgets(QUOTA, 0.5), id.len() as u64);
         start(meeting(worker, network()))
     });
     until(|| house.iot.effects("AddThingToThingGroup").len() == 100).await;
@@ -224,7 +242,7 @@ async fn two_workers_with_half_the_budget_each_use_it_whole_and_hold_up_nobody()
         assert_eq!(finish(worker.task).await.unwrap(), Ended::Empty);
     }
     let end = used_whole(&house, "UpdateCertificate", RATE, from);
-    assert!(end <= 1_000.0 / RATE / 0.95, "the budget would have taken 100 s, it took {end} s");
+    assert!(end <= 1_000.0 / RATE / 0.95, "the budget would have taken 125 s, it took {end} s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,7 +253,7 @@ async fn a_worker_that_parked_thousands_polls_slowly_and_leaves_the_rest_in_the_
     seconds(20).await;
     let in_flight = house.depth().await.in_flight;
     // 5,000, what is in hand, and 4 pollers x 10 messages a second.
-    assert!((5_000..=5_000 + 256 + 40 * 21).contains(&in_flight), "{in_flight} in flight");
+    assert!((5_000..=5_000 + 384 + 40 * 21).contains(&in_flight), "{in_flight} in flight");
     let (from, before) = (Instant::now(), house.iot.effects("UpdateCertificate").len());
     seconds(60).await;
     let calls = (house.iot.effects("UpdateCertificate").len() - before) as f64;
