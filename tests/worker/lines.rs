@@ -6,7 +6,7 @@ use fleetwarden::budget::{BudgetConfig, Budgets, Operation};
 use fleetwarden::finding::{Finding, ResourceIdentifier};
 use fleetwarden::ledger::Status;
 use fleetwarden::policy::{Action, Matcher, Rule};
-use fleetwarden::queue::{MemoryQueue, MemoryQueueConfig, Redrive};
+use fleetwarden::queue::{Disorder, MemoryQueue, MemoryQueueConfig, Redrive};
 use fleetwarden::worker::Ended;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,10 +81,11 @@ async fn publish_groups(house: &House, ids: std::ops::Range<u64>) {
     }
 }
 
-/// From `from` to the last call of the operation, and that no ten seconds in between had fewer calls than 95 in 100 of the budget.
-fn used_whole(house: &House, operation: &str, rate: f64, from: Instant) -> f64 {
+/// Seconds from `from` to the last call of the operation but `tail`; no ten seconds in between had fewer calls than 95 in 100 of the
+/// budget.
+fn used_whole(house: &House, operation: &str, rate: f64, from: Instant, tail: usize) -> f64 {
     let times: Vec<f64> = house.iot.effects(operation).iter().map(|call| (call.at - from).as_secs_f64()).collect();
-    let end = times.last().copied().unwrap();
+    let end = times[times.len() - 1 - tail];
     let mut second = 1.0;
     while second + 10.0 < end {
         let calls = times.iter().filter(|time| (second..second + 10.0).contains(*time)).count();
@@ -107,7 +108,7 @@ async fn a_saturated_update_certificate_does_not_hold_up_the_group_findings_behi
     let meanwhile = house.iot.effects("UpdateCertificate").len() as f64;
     assert!(meanwhile >= 0.95 * RATE * (took.as_secs_f64() - 1.0), "{meanwhile} certificates in {took:?}");
     assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
-    let end = used_whole(&house, "UpdateCertificate", RATE, from);
+    let end = used_whole(&house, "UpdateCertificate", RATE, from, 0);
     assert!(end <= 2_000.0 / RATE / 0.95, "the budget would have taken 250 s, it took {end} s");
 }
 
@@ -123,7 +124,7 @@ async fn a_saturated_line_with_a_high_quota_does_not_fill_the_worker_either() {
     until(|| house.iot.effects("AddThingToThingGroup").len() == 100).await;
     assert!(from.elapsed() < Duration::from_secs(10), "groups were held up for {:?}", from.elapsed());
     assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
-    let end = used_whole(&house, "UpdateCertificate", 100.0, from);
+    let end = used_whole(&house, "UpdateCertificate", 100.0, from, 0);
     assert!(end <= 40.0 / 0.95, "the budget would have taken 40 s, it took {end} s");
 }
 
@@ -149,7 +150,7 @@ async fn what_waits_for_its_budget_is_neither_in_hand_nor_on_record_and_comes_an
         most = most.max(records.iter().filter(|record| record.status == Status::Claimed).count());
         let called = house.iot.effects("UpdateCertificate").len();
         assert!(records.len() <= called + IN_HAND, "{} records after {called} calls", records.len());
-        seconds(1).await;
+        seconds(3).await;
     }
     assert!((IN_HAND - 4..=IN_HAND).contains(&most), "{most} in hand");
     let counts = house.telemetry.counts();
@@ -181,7 +182,7 @@ async fn duplicates_of_findings_that_ended_end_behind_a_saturated_line_too() {
 #[tokio::test(start_paused = true)]
 async fn every_line_uses_its_own_budget_whole_beside_the_others() {
     let house = house();
-    for n in 0..400 {
+    for n in 0..200 {
         let device = house.device(n);
         house.publish(&device).await;
         let id = certificate(2_000_000 + n);
@@ -196,12 +197,12 @@ async fn every_line_uses_its_own_budget_whole_beside_the_others() {
     let from = Instant::now();
     assert_eq!(finish(start(meeting(house.worker("worker"), network())).task).await.unwrap(), Ended::Empty);
     for operation in ["UpdateCertificate", "UpdateCACertificate", "CreatePolicyVersion"] {
-        let end = used_whole(&house, operation, RATE, from);
-        assert!(end <= 50.0 / 0.95, "{operation}: the budget would have taken 50 s, it took {end} s");
+        let end = used_whole(&house, operation, RATE, from, 0);
+        assert!(end <= 25.0 / 0.95, "{operation}: the budget would have taken 25 s, it took {end} s");
     }
     let published = house.iot.effects("Publish");
     let last = published.last().unwrap().at - from;
-    assert!(published.len() == 400 && last < Duration::from_secs(10), "publishing needs no budget, it took {last:?}");
+    assert!(published.len() == 200 && last < Duration::from_secs(10), "publishing needs no budget, it took {last:?}");
     assert!(house.ledger.records().iter().all(|record| (record.status, record.attempts) == (Status::Mitigated, 0)));
 }
 
@@ -221,28 +222,47 @@ async fn a_drain_gives_back_what_is_in_line_and_what_is_parked_comes_back_within
     seconds(300).await;
     assert_eq!(house.depth().await.visible, 1_000 - mitigated);
     house.work().await;
-    assert!(findings.iter().all(|finding| house.status(finding) == Status::Mitigated));
+    let mitigated = house.ledger.records().iter().filter(|record| record.status == Status::Mitigated).count();
+    assert_eq!(mitigated, findings.len());
+    assert_eq!(house.iot.effects("UpdateCertificate").len(), 1_000);
+}
+
+/// Workers that have a part of the budget each, on a queue that hands out its messages in disorder, some of them twice.
+/// All but `tail` certificates are served with the whole budget: parts that are fixed cannot be lent, so that the last few take as long
+/// as the worker takes that has most of them.
+async fn share(workers: u32, seed: u64, tail: usize) {
+    println!("seed {seed}");
+    let mut house = house();
+    let disorder = Some(Disorder { seed, duplicates: 0.02 });
+    house.queue = MemoryQueue::new(house.clock.clone(), MemoryQueueConfig { disorder, ..MemoryQueueConfig::default() });
+    publish_certificates(&house, 0..1_000).await;
+    publish_groups(&house, 0..100).await;
+    let from = Instant::now();
+    let running: Vec<_> = (0..workers)
+        .map(|n| {
+            let mut worker = house.worker(&format!("worker-{n}"));
+            (worker.budgets, worker.config.seed) = (budgets(QUOTA, 1.0 / f64::from(workers)), seed + u64::from(n));
+            start(meeting(worker, network()))
+        })
+        .collect();
+    until(|| house.iot.effects("AddThingToThingGroup").len() == 100).await;
+    assert!(from.elapsed() < Duration::from_secs(10), "groups were held up for {:?}", from.elapsed());
+    for worker in running {
+        assert_eq!(finish(worker.task).await.unwrap(), Ended::Empty);
+    }
+    let end = used_whole(&house, "UpdateCertificate", RATE, from, tail);
+    assert!(end <= 1_000.0 / RATE / 0.95, "the budget would have taken 125 s, it took {end} s");
     assert_eq!(house.iot.effects("UpdateCertificate").len(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_workers_with_half_the_budget_each_use_it_whole_and_hold_up_nobody() {
-    let house = house();
-    publish_certificates(&house, 0..1_000).await;
-    publish_groups(&house, 0..100).await;
-    let from = Instant::now();
-    let [one, two] = ["one", "two"].map(|id| {
-        let mut worker = house.worker(id);
-        (worker.budgets, worker.config.seed) = (budgets(QUOTA, 0.5), id.len() as u64);
-        start(meeting(worker, network()))
-    });
-    until(|| house.iot.effects("AddThingToThingGroup").len() == 100).await;
-    assert!(from.elapsed() < Duration::from_secs(10), "groups were held up for {:?}", from.elapsed());
-    for worker in [one, two] {
-        assert_eq!(finish(worker.task).await.unwrap(), Ended::Empty);
-    }
-    let end = used_whole(&house, "UpdateCertificate", RATE, from);
-    assert!(end <= 1_000.0 / RATE / 0.95, "the budget would have taken 125 s, it took {end} s");
+    share(2, 1, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_workers_with_a_twentieth_of_the_budget_each_use_it_whole_and_hold_up_nobody() {
+    share(20, 2, 100).await;
 }
 
 #[tokio::test(start_paused = true)]
