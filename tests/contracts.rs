@@ -13,6 +13,8 @@ mod contract {
     pub mod ledger_races;
     #[macro_use]
     pub mod queue;
+    #[macro_use]
+    pub mod timelines;
 }
 
 use fleetwarden::clock::Clock;
@@ -68,6 +70,14 @@ ledger_list_contract! {
 
 ledger_race_contract! {
     memory_ledger_races {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+timeline_contract! {
+    memory_timelines {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
         make: ledger,
         skip: {},

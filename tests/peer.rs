@@ -16,6 +16,8 @@ mod contract {
     pub mod ledger_races;
     #[macro_use]
     pub mod queue;
+    #[macro_use]
+    pub mod timelines;
     pub mod wire;
 }
 
@@ -116,6 +118,14 @@ ledger_list_contract! {
 
 ledger_race_contract! {
     dynamo_ledger_races {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] #[ignore = "needs a peer: .ci/peer"] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+timeline_contract! {
+    dynamo_timelines {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] #[ignore = "needs a peer: .ci/peer"] },
         make: ledger,
         skip: {},

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use fleetwarden::finding::{Finding, Resource, ResourceIdentifier, Severity};
-use fleetwarden::policy::{Action, Facts, Matcher, Mode, Policy, RetryPolicy, Rule, Verdict, decide};
+use fleetwarden::policy::{Action, Facts, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule, Verdict, decide};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,7 +48,8 @@ fn a_finding(check: &str, reason: &str, severity: Severity, id: &str, certificat
 
 fn a_policy(mode: Mode, rules: Vec<Rule>) -> Policy {
     let (verify_finding, read_back) = (true, false);
-    Policy { mode, verify_finding, read_back, retry: RetryPolicy::default(), cooldown: Duration::ZERO, rules }
+    let (retry, cooldown, quotas) = (RetryPolicy::default(), Duration::ZERO, PolicyQuotas::default());
+    Policy { mode, verify_finding, read_back, retry, cooldown, quotas, reserve: 0.2, rules }
 }
 
 fn some(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {

@@ -2,10 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+use fleetwarden::budget::Operation;
 use fleetwarden::finding::{ActionType, catalogue};
-use fleetwarden::policy::{Action, BLANK_POLICY, LogLevel, Mode, Policy, schema};
+use fleetwarden::policy::{Action, BLANK_POLICY, LogLevel, Mode, Policy, PolicyQuotas, schema};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 fn load(text: &str) -> Policy {
@@ -152,7 +153,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
 
 #[test]
 fn words_of_later_versions_are_told_apart_from_unknown_ones() {
-    for word in ["guards", "verify_signature", "quotas"] {
+    for word in ["guards", "verify_signature"] {
         refused(
             &format!("version: 1\n{word}: {{}}\nrules: []\n"),
             "2:1",
@@ -166,6 +167,56 @@ fn words_of_later_versions_are_told_apart_from_unknown_ones() {
             &[&format!("`{word}`"), "is reserved for a later version; remove it"],
         );
     }
+}
+
+#[test]
+fn quotas_are_read_from_service_quotas_or_named_or_both() {
+    let quotas = |said: &str| load(&format!("version: 1\nrules: []\n{said}\n")).quotas;
+    assert_eq!(quotas(""), PolicyQuotas::default());
+    assert_eq!(quotas("quotas: {}"), PolicyQuotas::default());
+    assert_eq!(quotas("quotas: service-quotas"), PolicyQuotas { service_quotas: true, ..PolicyQuotas::default() });
+    let rates = BTreeMap::from([(Operation::UpdateCertificate, 50.0), (Operation::UpdateCaCertificate, 0.5)]);
+    let named = "UpdateCertificate: 50, UpdateCACertificate: 0.5";
+    let expected = PolicyQuotas { service_quotas: false, rates: rates.clone() };
+    assert_eq!(quotas(&format!("quotas: {{ {named} }}")), expected);
+    let expected = PolicyQuotas { service_quotas: true, rates };
+    assert_eq!(quotas(&format!("quotas: {{ service-quotas: true, {named} }}")), expected);
+}
+
+#[test]
+fn a_fifth_of_the_quotas_is_left_to_people_unless_the_policy_says_otherwise() {
+    let reserve = |said: &str| load(&format!("version: 1\nrules: []\n{said}\n")).reserve;
+    assert_eq!([reserve(""), reserve("reserve: 0"), reserve("reserve: 0.95")], [0.2, 0.0, 0.95]);
+}
+
+#[test]
+fn quotas_and_reserves_that_cannot_be_are_refused_with_what_to_write() {
+    let with = |line: &str| format!("version: 1\nrules: []\n{line}\n");
+    let word = |word: &str| format!("`quotas` is {word}; write `service-quotas`, or calls per second by operation");
+    refused(&with("quotas: servicequotas"), "3:9", &[&word("`servicequotas`"), "`{ UpdateCertificate: 50 }`"]);
+    refused(&with("quotas: 50"), "3:9", &[&word("a number")]);
+    refused(&with("quotas:"), "3:7", &[&word("nothing")]);
+    refused(&with("quotas: { UpdateCertifcate: 50 }"), "3:11", &["unknown key", "did you mean `UpdateCertificate`?"]);
+    refused(&with("quotas: { DescribeThing: 50 }"), "3:11", &["write one of UpdateCertificate, ", "service-quotas"]);
+    refused(
+        &with("quotas: { service-quotas: yes please }"),
+        "3:27",
+        &["`service-quotas` is a text; write true or false"],
+    );
+    for (value, what) in [("0", "0"), ("-1", "-1"), ("100000.5", "100000.5"), ("1e6", "1000000")] {
+        let words = ["above 0 and up to 100000", &format!("`GetPolicy` is {what}, which is out of range")];
+        refused(&with(&format!("quotas: {{ GetPolicy: {value} }}")), "3:22", &words);
+    }
+    refused(
+        &with("quotas: { GetPolicy: \"5\" }"),
+        "3:22",
+        &["`GetPolicy` is a text; write a number of calls per second"],
+    );
+    for value in ["0.96", "-0.1"] {
+        refused(&with(&format!("reserve: {value}")), "3:10", &["out of range", "a part from 0 to 0.95, such as 0.2"]);
+    }
+    refused(&with("reserve: .nan"), "3:10", &["`.nan` is not a finite number"]);
+    refused(&with("reserve: 20%"), "3:10", &["`reserve` is a text", "a part from 0 to 0.95"]);
 }
 
 #[test]
@@ -389,8 +440,13 @@ fn the_schema_describes_every_key_and_the_default_file_keeps_to_it() {
         "role_arn",
         "topic_arn",
         "max_delay",
+        "reserve",
+        "service-quotas",
     ] {
         assert!(keys.contains(key), "{key}");
+    }
+    for operation in Operation::ALL {
+        assert!(keys.contains(operation.as_str()), "{operation}");
     }
     assert_eq!(schema["required"], serde_json::json!(["version", "rules"]));
     assert!(!schema.to_string().contains("null"), "no key takes null");

@@ -16,14 +16,17 @@ mod contract {
     pub mod ledger_races;
     #[macro_use]
     pub mod queue;
+    #[macro_use]
+    pub mod timelines;
     pub mod wire;
 }
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use contract::run::{now, unique};
 use contract::wire::WireFixture;
 use fleetwarden::aws::Clients;
-use fleetwarden::ledger::DynamoLedger;
 use fleetwarden::ledger::dynamodb::create_table;
+use fleetwarden::ledger::{Change, DynamoLedger, Timelines};
 use fleetwarden::queue::SqsQueue;
 use fleetwarden::sandbox::iot::{CaCertificate, IotConfig, Quotas};
 use fleetwarden::sandbox::{Sandbox, SandboxConfig};
@@ -98,5 +101,29 @@ iot_contract! {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
         make: iot,
         skip: {},
+    }
+}
+
+timeline_contract! {
+    dynamo_timelines {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+#[tokio::test]
+async fn a_timelines_item_is_dated_in_milliseconds_and_expires_120_days_after_its_last_change() {
+    let (clients, table, now) = (clients().await, unique("table"), now());
+    create_table(&clients.dynamodb, &table).await.unwrap();
+    let (ledger, key) = (DynamoLedger::new(clients.dynamodb.clone(), &table), "budget#us-east-1#GetPolicy");
+    let changes = [Change::Start { seen: None, to: 1 }, Change::Cut { rate: 0.5, at: 2, cuts: 0 }];
+    for (change, at) in changes.into_iter().zip([now, now + 5_000]) {
+        ledger.change(key, change, at * 1000 + 999).await.unwrap();
+        let call = clients.dynamodb.get_item().table_name(&table).key("id", AttributeValue::S(key.to_owned()));
+        let item = call.send().await.unwrap().item.unwrap();
+        let number = |name: &str| item[name].as_n().unwrap().parse::<i64>().unwrap();
+        assert_eq!((number("updated_at"), number("written_at")), (at, at * 1000 + 999));
+        assert_eq!(number("expires_at"), at / 1000 + 120 * 86_400);
     }
 }

@@ -5,7 +5,8 @@ use fleetwarden::aws::{CallError, Class, Fate, Script};
 use fleetwarden::clock::Clock;
 use fleetwarden::finding::Severity;
 use fleetwarden::ledger::{
-    ClaimOutcome, ClaimRef, ClaimRequest, Finish, Gate, Ledger, MemoryLedger, ReplayMode, Status, Subject, WriteError,
+    Change, Changed, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Gate, Ledger, MemoryLedger, ReplayMode, Status,
+    Subject, Timeline, Timelines, WriteError,
 };
 use fleetwarden::queue::{Depth, MemoryQueue, MemoryQueueConfig, Outgoing, Queue};
 use jiff::Timestamp;
@@ -205,4 +206,53 @@ async fn an_entry_whose_reply_was_lost_lets_the_same_holder_in_again() {
     assert_eq!(failing.enter("resource#1", &by("a"), NOW + 1, LEASE, LEASE).await.unwrap(), Gate::Open);
     let busy = Gate::Busy { until: NOW + 1 + 60_000 };
     assert_eq!(failing.enter("resource#1", &by("b"), NOW + 2, LEASE, LEASE).await.unwrap(), busy);
+}
+
+const TIMELINE: &str = "budget#eu-west-1#UpdateCertificate";
+
+/// A ledger with that timeline, started where it says.
+async fn timeline(next_free: i64) -> MemoryLedger {
+    let ledger = MemoryLedger::new();
+    ledger.change(TIMELINE, Change::Start { seen: None, to: next_free }, next_free).await.unwrap();
+    ledger
+}
+
+async fn stands(ledger: &MemoryLedger) -> Timeline {
+    ledger.timeline(TIMELINE).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn an_advance_whose_reply_was_lost_loses_its_slots_and_its_repetition_reserves_others() {
+    let ledger = timeline(NOW).await;
+    let failing = ledger.with_fates(fate("timelines.change", Fate::ReplyLost));
+    let advance = Change::Advance { from: NOW, until: NOW + 1_000, by: 100, cuts: 0 };
+    assert_eq!(class(failing.change(TIMELINE, advance, NOW).await), Class::Unknown);
+    let between = stands(&ledger).await;
+    assert_eq!(between.next_free, NOW + 100);
+    assert_eq!(failing.change(TIMELINE, advance, NOW).await.unwrap(), Changed::From(Some(between)));
+    assert_eq!(stands(&ledger).await.next_free, NOW + 200);
+}
+
+#[tokio::test]
+async fn a_cut_whose_reply_was_lost_is_refused_when_repeated_and_counted_once() {
+    let ledger = timeline(NOW).await;
+    let failing = ledger.with_fates(fate("timelines.change", Fate::ReplyLost));
+    let cut = Change::Cut { rate: 0.5, at: NOW, cuts: 0 };
+    assert_eq!(class(failing.change(TIMELINE, cut, NOW).await), Class::Unknown);
+    let after = stands(&ledger).await;
+    assert_eq!((after.rate, after.cuts), (0.5, 1));
+    assert_eq!(failing.change(TIMELINE, cut, NOW).await.unwrap(), Changed::Refused(Some(after)));
+    assert_eq!(stands(&ledger).await, after);
+}
+
+#[tokio::test]
+async fn a_change_that_failed_changed_nothing_and_a_read_that_failed_is_transient() {
+    let ledger = timeline(NOW).await;
+    let before = stands(&ledger).await;
+    let failing = ledger.with_fates(fate("timelines.change", Fate::Fail(Class::Throttled)));
+    let advance = Change::Advance { from: NOW, until: NOW, by: 100, cuts: 0 };
+    assert_eq!(class(failing.change(TIMELINE, advance, NOW).await), Class::Throttled);
+    assert_eq!(stands(&ledger).await, before);
+    let failing = ledger.with_fates(fate("timelines.read", Fate::ReplyLost));
+    assert_eq!(class(failing.timeline(TIMELINE).await), Class::Transient);
 }

@@ -6,6 +6,7 @@
 //! | SQS, else | 10 s | 3 | answers take milliseconds; a batch of 10 x 1 MiB at 10 Mbit/s takes 8.4 s |
 //! | DynamoDB | 10 s | 3 | every write is conditional, so a repeated one is recognised |
 //! | IoT, SNS | 10 s | 1 | each attempt takes a slot of a budget, and an unknown outcome is read back first |
+//! | Service Quotas | 2 s | 3 | asked once, at start, and the start does not wait for it: whatever it does not tell has a default |
 //!
 //! The SDK has no attempt timeout of its own: a server that accepts and never answers would hang a worker for ever.
 
@@ -23,6 +24,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// One attempt of `ReceiveMessage`: the longest poll (20 s) plus 5 s.
 pub const RECEIVE_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// One attempt of Service Quotas, which answers a page of 100 quotas well within a second.
+const QUOTAS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The pause before the first SDK retry is drawn from zero to this, then doubled: with three attempts an endpoint that refuses
 /// costs at most 100 + 200 ms before its error is told.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -38,6 +42,8 @@ pub struct Clients {
     pub iot: aws_sdk_iot::Client,
     /// Topics.
     pub sns: aws_sdk_sns::Client,
+    /// The account's own API quotas.
+    pub service_quotas: aws_sdk_servicequotas::Client,
     /// The configured region: `eu-central-1`.
     pub region: String,
 }
@@ -45,22 +51,26 @@ pub struct Clients {
 impl Clients {
     /// Builds every client from one configuration (see [`load_config`]).
     pub fn new(config: &SdkConfig) -> Self {
-        let timeouts = timeouts(ATTEMPT_TIMEOUT);
+        let usual = timeouts(ATTEMPT_TIMEOUT);
         let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(FIRST_BACKOFF);
         let sqs = aws_sdk_sqs::config::Builder::from(config)
-            .timeout_config(timeouts.clone())
+            .timeout_config(usual.clone())
             .retry_config(retries.clone())
             .build();
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
-            .timeout_config(timeouts.clone())
+            .timeout_config(usual.clone())
+            .retry_config(retries.clone())
+            .build();
+        let service_quotas = aws_sdk_servicequotas::config::Builder::from(config)
+            .timeout_config(timeouts(QUOTAS_TIMEOUT))
             .retry_config(retries)
             .build();
         let iot = aws_sdk_iot::config::Builder::from(config)
-            .timeout_config(timeouts.clone())
+            .timeout_config(usual.clone())
             .retry_config(RetryConfig::disabled())
             .build();
         let sns = aws_sdk_sns::config::Builder::from(config)
-            .timeout_config(timeouts)
+            .timeout_config(usual)
             .retry_config(RetryConfig::disabled())
             .build();
         Self {
@@ -68,6 +78,7 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
             iot: aws_sdk_iot::Client::from_conf(iot),
             sns: aws_sdk_sns::Client::from_conf(sns),
+            service_quotas: aws_sdk_servicequotas::Client::from_conf(service_quotas),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
         }
     }

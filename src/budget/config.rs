@@ -3,6 +3,29 @@
 use super::operation::Operation;
 use std::collections::BTreeMap;
 
+/// The part of every quota that is left to people and consoles, unless told otherwise.
+pub const RESERVE: f64 = 0.2;
+
+/// The largest part that can be left to people: with all of it, no work would ever be done.
+pub const MOST_RESERVED: f64 = 0.95;
+
+/// The highest quota that is believed, calls per second: some three hundred times the highest of AWS's defaults
+/// (`DescribeThing`, 350). One above it is a slip.
+pub const HIGHEST_QUOTA: f64 = 100_000.0;
+
+/// The slowest pace, calls per second: one call in 1000 s. Whatever quota and reserve make of it, nothing waits for ever.
+const SLOWEST: f64 = 0.001;
+
+/// Whether `calls` per second can be a quota.
+pub fn is_quota(calls: f64) -> bool {
+    calls > 0.0 && calls <= HIGHEST_QUOTA
+}
+
+/// Whether `part` of every quota can be left to people.
+pub fn is_reserve(part: f64) -> bool {
+    (0.0..=MOST_RESERVED).contains(&part)
+}
+
 /// How the quotas are used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BudgetConfig {
@@ -10,41 +33,40 @@ pub struct BudgetConfig {
     pub quotas: BTreeMap<Operation, f64>,
     /// The part of every quota that is left to people and consoles, 0 to 0.95.
     pub reserve: f64,
-    /// The part of what remains that this process may use, above 0 up to 1: 0.25 for each of four processes on one account.
-    pub share: f64,
     /// Multiplies every quota; above 1 only against a sandbox whose throttles are scaled alike.
     pub scale: f64,
 }
 
 impl Default for BudgetConfig {
     fn default() -> Self {
-        Self { quotas: BTreeMap::new(), reserve: 0.2, share: 1.0, scale: 1.0 }
+        Self { quotas: BTreeMap::new(), reserve: RESERVE, scale: 1.0 }
     }
 }
 
 impl BudgetConfig {
-    /// What this process may call per second.
+    /// What this account's workers may call per second, together.
     pub fn rate(&self, operation: Operation) -> f64 {
         let quota = self.quotas.get(&operation).copied().unwrap_or_else(|| operation.default_quota());
-        quota * self.scale * (1.0 - self.reserve) * self.share
+        (quota * self.scale * (1.0 - self.reserve)).max(SLOWEST)
     }
 
     /// What is wrong with it, as sentences.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !(0.0..=0.95).contains(&self.reserve) {
-            problems.push(format!("the reserve {} is out of range; write a part between 0 and 0.95", self.reserve));
-        }
-        if !(self.share > 0.0 && self.share <= 1.0) {
-            problems.push(format!("the share {} is out of range; write a part above 0 and up to 1", self.share));
+        if !is_reserve(self.reserve) {
+            problems.push(format!(
+                "the reserve {} is out of range; write a part from 0 to {MOST_RESERVED}, such as {RESERVE}",
+                self.reserve
+            ));
         }
         if !(self.scale > 0.0 && self.scale <= 10_000.0) {
             problems.push(format!("the scale {} is out of range; write a factor above 0 and up to 10000", self.scale));
         }
         for (operation, quota) in &self.quotas {
-            if !(*quota > 0.0 && *quota <= 100_000.0) {
-                problems
-                    .push(format!("the quota {quota} of {operation} is out of range; write calls per second above 0"));
+            if !is_quota(*quota) {
+                problems.push(format!(
+                    "the quota {quota} of {operation} is out of range; write calls per second, above 0 and up to {HIGHEST_QUOTA}"
+                ));
             }
         }
         problems
@@ -60,14 +82,21 @@ mod tests {
         let config = BudgetConfig::default();
         assert_eq!(config.rate(Operation::UpdateCertificate), 8.0);
         assert_eq!(config.rate(Operation::DescribeAuditFinding), 20.0);
-        let quarter = BudgetConfig { share: 0.25, reserve: 0.0, ..BudgetConfig::default() };
-        assert_eq!(quarter.rate(Operation::UpdateCertificate), 2.5);
+        let quotas = BTreeMap::from([(Operation::UpdateCertificate, 50.0)]);
+        let raised = BudgetConfig { quotas, reserve: 0.0, ..BudgetConfig::default() };
+        assert_eq!(raised.rate(Operation::UpdateCertificate), 50.0);
+        assert_eq!(raised.rate(Operation::DescribeAuditFinding), 25.0);
     }
 
     #[test]
     fn a_budget_that_could_never_serve_or_would_take_everything_is_refused_with_a_sentence() {
-        let config = BudgetConfig { share: 0.0, reserve: 1.0, scale: -1.0, ..BudgetConfig::default() };
-        assert_eq!(config.problems().len(), 3);
+        let quotas = BTreeMap::from([
+            (Operation::GetPolicy, 0.0),
+            (Operation::UpdateCertificate, f64::NAN),
+            (Operation::ListAuditFindings, f64::INFINITY),
+        ]);
+        let config = BudgetConfig { quotas, reserve: 1.0, scale: -1.0 };
+        assert_eq!(config.problems().len(), 5, "{:?}", config.problems());
         assert!(BudgetConfig::default().problems().is_empty());
     }
 }

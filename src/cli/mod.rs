@@ -7,6 +7,7 @@ mod findings;
 pub mod output;
 mod policy;
 mod print;
+mod quotas;
 mod root;
 mod run;
 #[cfg(feature = "sandbox")]

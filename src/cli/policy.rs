@@ -95,14 +95,31 @@ fn validate(file: &str, output: OutputFormat, out: &mut dyn Write) -> Result<(),
     };
     let rules: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
     if output == OutputFormat::Json {
-        let summary = json!({ "valid": true, "mode": policy.mode, "rules": rules, "actions": policy.actions() });
+        let summary = json!({
+            "valid": true,
+            "mode": policy.mode,
+            "rules": rules,
+            "actions": policy.actions(),
+            "reserve": policy.reserve,
+            "quotas": { "service-quotas": policy.quotas.service_quotas, "rates": policy.quotas.rates },
+        });
         return print(out, &pretty(&summary));
     }
     let actions: Vec<_> = policy.actions().into_iter().map(|action| action.as_str()).collect();
     let actions = if actions.is_empty() { "none".to_owned() } else { actions.join(", ") };
     let mode = pretty(&json!(policy.mode));
     let mode = mode.trim_matches('"');
-    print(out, &format!("{} is valid. Mode: {mode}. Rules: {}. Actions: {actions}.", name(file), rules.len()))
+    let (rules, quotas, reserve) = (rules.len(), quotas(&policy), policy.reserve);
+    let (name, budget) = (name(file), format!("Quotas: {quotas}. Reserve: {reserve}."));
+    print(out, &format!("{name} is valid. Mode: {mode}. Rules: {rules}. Actions: {actions}. {budget}"))
+}
+
+/// What a policy says about the quotas, in words.
+fn quotas(policy: &Policy) -> String {
+    let named = policy.quotas.rates.iter().map(|(operation, rate)| format!("{operation} {rate}/s"));
+    let rest = if policy.quotas.service_quotas { "Service Quotas" } else { "AWS's defaults" };
+    let named: Vec<_> = named.collect();
+    if named.is_empty() { rest.to_owned() } else { format!("{}, else {rest}", named.join(", ")) }
 }
 
 fn explain(args: &ExplainArgs, output: OutputFormat, out: &mut dyn Write) -> Result<(), CliError> {
@@ -273,6 +290,14 @@ mod tests {
         let (result, out) = policy(&["validate", good.path().to_str().unwrap()], OutputFormat::Table);
         assert_eq!(result, Ok(()));
         assert!(out.contains("is valid. Mode: observe. Rules: 9. Actions: UPDATE_DEVICE_CERTIFICATE"), "{out}");
+
+        let raised =
+            file("version: 1\nreserve: 0\nquotas: { UpdateCertificate: 50, service-quotas: true }\nrules: []\n");
+        let (_, out) = policy(&["validate", raised.path().to_str().unwrap()], OutputFormat::Table);
+        assert!(out.ends_with("Quotas: UpdateCertificate 50/s, else Service Quotas. Reserve: 0.\n"), "{out}");
+        let (_, out) = policy(&["validate", raised.path().to_str().unwrap()], OutputFormat::Json);
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out["quotas"], json!({ "service-quotas": true, "rates": { "UpdateCertificate": 50.0 } }));
 
         let bad = file("version: 1\nmode: on-ly\nrules: 7\n");
         let (result, out) = policy(&["validate", bad.path().to_str().unwrap()], OutputFormat::Json);

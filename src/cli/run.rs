@@ -1,8 +1,9 @@
 //! `fleetwarden run`: the worker.
 
+use super::quotas::{QuotaArg, Quotas, quota};
 use super::{CliError, OutputFormat, print};
 use crate::aws::{Clients, load_config};
-use crate::budget::{BudgetConfig, Budgets, Operation};
+use crate::budget::{Budgets, Fleet};
 use crate::clock::Clock;
 use crate::finding::Origin;
 use crate::ledger::DynamoLedger;
@@ -13,7 +14,6 @@ use crate::setup::check_deployment;
 use crate::telemetry::{Counts, Telemetry};
 use crate::worker::{Ended, Worker, WorkerConfig};
 use clap::Args;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,12 @@ Examples:
   # do what the policy says
   fleetwarden run --queue-url $QUEUE --dead-letter-queue-url $DEAD --policy policy.yaml --mode enforce
 
-  # one of four workers on one account, which has raised its UpdateCertificate quota to 50 a second
-  fleetwarden run --policy policy.yaml --share 0.25 --quota UpdateCertificate=50
+  # an account that has raised its quotas: have Service Quotas tell which, or say it
+  fleetwarden run --policy policy.yaml --quota service-quotas
+  fleetwarden run --policy policy.yaml --quota UpdateCertificate=50 --quota GetPolicy=20
+
+An operation's quota is what --quota says, else the policy, else Service Quotas (if it is
+asked), else AWS's default. If Service Quotas cannot be read, a warning says so.
 
 SIGTERM or Ctrl-C drains: what has not started goes back to the queue at once, what runs may finish within --drain.
 A second signal ends at once.";
@@ -70,15 +74,13 @@ pub struct RunArgs {
     /// How long running work may go on after a stop was asked for
     #[arg(long, env = "FLEETWARDEN_DRAIN", default_value = "25s", value_parser = drain, value_name = "DURATION")]
     pub drain: Duration,
-    /// The part of every API quota that is left to people and consoles
-    #[arg(long, env = "FLEETWARDEN_RESERVE", default_value_t = 0.2, value_name = "PART")]
-    pub reserve: f64,
-    /// The part of the remaining quotas that this process may use: 0.25 for each of four workers
-    #[arg(long, env = "FLEETWARDEN_SHARE", default_value_t = 1.0, value_name = "PART")]
-    pub share: f64,
-    /// An API quota that differs from AWS's default, in calls per second; may be repeated
-    #[arg(long = "quota", env = "FLEETWARDEN_QUOTAS", value_delimiter = ',', value_parser = quota, value_name = "OPERATION=RATE")]
-    pub quotas: Vec<(Operation, f64)>,
+    /// The part of every API quota that is left to people and consoles; default: the policy's, which is 0.2 if it says nothing
+    #[arg(long, env = "FLEETWARDEN_RESERVE", value_name = "PART")]
+    pub reserve: Option<f64>,
+    /// An API quota that differs from AWS's default, in calls per second; or `service-quotas`: read the account's own at start.
+    /// May be repeated
+    #[arg(long = "quota", env = "FLEETWARDEN_QUOTAS", value_delimiter = ',', value_parser = quota, value_name = "OPERATION=RATE|service-quotas")]
+    pub quotas: Vec<QuotaArg>,
     /// The audited account, for messages that do not say (raw delivery); default: the queue's own
     #[arg(long, env = "FLEETWARDEN_ACCOUNT", value_parser = account, value_name = "ID")]
     pub account: Option<String>,
@@ -105,12 +107,6 @@ fn lease(text: &str) -> Result<Duration, String> {
 
 fn drain(text: &str) -> Result<Duration, String> {
     duration(text, Duration::ZERO, Duration::from_secs(600))
-}
-
-fn quota(text: &str) -> Result<(Operation, f64), String> {
-    let (operation, rate) = text.split_once('=').ok_or("write OPERATION=RATE, such as UpdateCertificate=50")?;
-    let rate = rate.parse().map_err(|_| format!("`{rate}` is not a number of calls per second"))?;
-    Ok((operation.parse()?, rate))
 }
 
 fn account(text: &str) -> Result<String, String> {
@@ -145,13 +141,8 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     if let Some(mode) = args.mode {
         policy.set_mode(mode);
     }
-    let budgets = BudgetConfig {
-        quotas: args.quotas.iter().copied().collect::<BTreeMap<_, _>>(),
-        reserve: args.reserve,
-        share: args.share,
-        ..BudgetConfig::default()
-    };
-    let problems = budgets.problems();
+    let mut quotas = Quotas::new(&args.quotas, args.reserve, &policy);
+    let problems = quotas.budget().problems();
     if !problems.is_empty() {
         return Err(CliError::Usage(problems.join("\n")));
     }
@@ -167,6 +158,9 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
             "verify_finding is off: whoever can send to the topic or the queue can have devices changed; turn it on unless the endpoint has no Device Defender"
         );
     }
+
+    let telemetry = Arc::new(Telemetry::default());
+    quotas.settle(&clients.service_quotas, &telemetry).await;
 
     let account = args.account.clone().unwrap_or(deployment.account);
     let clock = Clock::system();
@@ -185,15 +179,22 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         seed: getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?,
         ..WorkerConfig::new(id, origin)
     };
-    let telemetry = Arc::new(Telemetry::default());
+    let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.table.clone());
+    let fleet = Fleet {
+        timelines: Arc::new(ledger.clone()),
+        region: deployment.region.clone(),
+        clock: clock.clone(),
+        telemetry: Arc::clone(&telemetry),
+        seed: worker_config.seed,
+    };
     let worker = Worker {
         config: worker_config,
         policy,
         queue: SqsQueue::new(clients.sqs.clone(), args.queue_url.clone()),
         dead_letters: SqsQueue::new(clients.sqs.clone(), args.dead_letter_queue_url.clone()),
-        ledger: DynamoLedger::new(clients.dynamodb.clone(), args.table.clone()),
+        ledger,
         iot: AwsIot::new(clients.iot.clone(), clients.sns.clone(), account, deployment.region),
-        budgets: Arc::new(Budgets::new(&budgets)),
+        budgets: Arc::new(Budgets::shared(&quotas.budget(), &fleet)),
         telemetry: Arc::clone(&telemetry),
         clock,
     };

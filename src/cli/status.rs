@@ -2,10 +2,13 @@
 
 use super::findings::ledger_error;
 use super::{CliError, OutputFormat, print};
-use crate::aws::{Clients, load_config};
-use crate::ledger::{DynamoLedger, Ledger, Status, Tally};
+use crate::aws::{CallError, Clients, load_config};
+use crate::budget::{Operation, rate_in_force, timeline_key};
+use crate::clock::Clock;
+use crate::ledger::{DynamoLedger, Ledger, Status, Tally, Timeline, Timelines};
 use crate::queue::{Depth, Queue, SqsQueue};
 use clap::Args;
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +16,10 @@ const AFTER_HELP: &str = "\
 Examples:
   fleetwarden status --queue-url $QUEUE --dead-letter-queue-url $DEAD
   fleetwarden status --output json | jq .ledger.dead
+  fleetwarden status --output json | jq '.budgets[] | select(.inForce < 1)'
+
+The last table shows, for each operation that was called, which part of the fleet's budget is in
+force: less than all of it after AWS throttled a call, until it has recovered.
 
 Counting the ledger reads the whole table: one read unit for every 8 KB.";
 
@@ -31,7 +38,7 @@ pub struct StatusArgs {
     pub table: String,
 }
 
-/// Prints depths and counts.
+/// Prints depths, counts, and the budgets that the fleet uses.
 ///
 /// # Errors
 ///
@@ -43,19 +50,78 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
     let queue = depth(&clients, args.queue_url.as_deref()).await?;
     let dead_letters = depth(&clients, args.dead_letter_queue_url.as_deref()).await?;
     let tally = ledger.tally().await.map_err(|error| ledger_error(&error))?;
+    let now = Clock::system().now().as_microsecond();
+    let budgets = budgets(&ledger, &clients.region, now).await.map_err(|error| ledger_error(&error))?;
     match output {
         OutputFormat::Json => print::json(&json!({
             "queue": queue.map(depth_json),
             "deadLetters": dead_letters.map(depth_json),
             "ledger": by_status(&tally),
             "checks": by_check_json(&tally),
+            "budgets": budgets.iter().map(Budget::as_json).collect::<Vec<_>>(),
         })),
         OutputFormat::Table => {
             print_depths(&[("queue", queue), ("dead letters", dead_letters)]);
             print::line(&by_check(&tally));
+            print_budgets(&budgets);
         }
     }
     Ok(())
+}
+
+/// The fleet's budget of an operation that was called.
+struct Budget {
+    operation: Operation,
+    timeline: Timeline,
+    /// The part of it that is in force now.
+    in_force: f64,
+}
+
+impl Budget {
+    /// `now` is this machine's time; the fleet's clock never shows less than its last writer saw on it. Both microseconds.
+    fn new(operation: Operation, timeline: Timeline, now: i64) -> Self {
+        Self { operation, timeline, in_force: rate_in_force(&timeline, now.max(timeline.written_at)) }
+    }
+
+    fn as_json(&self) -> Value {
+        let time = |at: i64| jiff::Timestamp::from_microsecond(at).map_or(Value::Null, |at| json!(at.to_string()));
+        json!({
+            "operation": self.operation.as_str(),
+            "inForce": self.in_force,
+            "rate": self.timeline.rate,
+            "cuts": self.timeline.cuts,
+            "cutAt": self.timeline.cut_at.map(time),
+            "writtenAt": time(self.timeline.written_at),
+        })
+    }
+}
+
+/// Those of the operations that have a timeline: all are looked for at once.
+async fn budgets(timelines: &impl Timelines, region: &str, now: i64) -> Result<Vec<Budget>, CallError> {
+    let reads = Operation::ALL.iter().map(async |&operation| {
+        let timeline = timelines.timeline(&timeline_key(region, operation)).await?;
+        Ok(timeline.map(|timeline| Budget::new(operation, timeline, now)))
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
+fn print_budgets(budgets: &[Budget]) {
+    let headings = ["budget", "in force", "cuts", "last cut (UTC)", "last written (UTC)"];
+    let mut table = print::table(&headings);
+    for Budget { operation, timeline, in_force } in budgets {
+        let moment = |at: Option<i64>| print::moment(at.map(|at| at.div_euclid(1000)));
+        table.add_row([
+            operation.to_string(),
+            format!("{:.0}%", in_force * 100.0),
+            timeline.cuts.to_string(),
+            moment(timeline.cut_at),
+            moment(Some(timeline.written_at)),
+        ]);
+    }
+    print::right(&mut table, 1..3);
+    if table.row_count() > 0 {
+        print::line(&table.to_string());
+    }
 }
 
 async fn depth(clients: &Clients, url: Option<&str>) -> Result<Option<Depth>, CliError> {

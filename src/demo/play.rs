@@ -5,7 +5,7 @@ use super::options::{DemoError, Options, Stage, View};
 use super::report::{Evidence, Report};
 use super::traffic::{self, POISON};
 use crate::aws::Clients;
-use crate::budget::{BudgetConfig, Budgets};
+use crate::budget::{BudgetConfig, Budgets, Fleet, Operation, Use};
 use crate::clock::Clock;
 use crate::finding::{ActionType, Origin};
 use crate::ledger::{DynamoLedger, Filter, Ledger, Record, Status};
@@ -17,7 +17,7 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::setup::{self, SetupPlan};
 use crate::telemetry::Telemetry;
 use crate::worker::{Ended, Worker, WorkerConfig};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -178,6 +178,16 @@ async fn fill_the_queue(set: &Set, audit: &Audit, options: &Options, stage: &mut
     Ok(duplicates)
 }
 
+/// What the workers used together.
+fn usage(budgets: &[Arc<Budgets>]) -> BTreeMap<Operation, Use> {
+    let mut together: BTreeMap<Operation, Use> = BTreeMap::new();
+    for (operation, own) in budgets.iter().flat_map(|budgets| budgets.usage()) {
+        let sum = together.entry(operation).or_insert(Use { taken: 0, throttled: 0, ..own });
+        (sum.taken, sum.throttled) = (sum.taken + own.taken, sum.throttled + own.throttled);
+    }
+    together
+}
+
 async fn work(
     set: &Set,
     options: &Options,
@@ -188,8 +198,8 @@ async fn work(
 ) -> Result<(Duration, Vec<String>), DemoError> {
     let policy = Policy::load(include_str!("policy.yaml"), "the demo's policy")
         .map_err(|errors| DemoError::at("load its policy")(errors.to_string()))?;
-    let budgets = BudgetConfig { scale: options.quota_scale.unwrap_or(10_000.0), ..BudgetConfig::default() };
-    let budgets = Arc::new(Budgets::new(&budgets));
+    let quotas = BudgetConfig { scale: options.quota_scale.unwrap_or(10_000.0), ..BudgetConfig::default() };
+    let mut budgets = Vec::new();
     stage.say(&format!(
         "{} workers on the queue, table {}, enforcing; they share budgets that leave a fifth of every quota to people",
         options.workers, set.plan.table
@@ -208,6 +218,19 @@ async fn work(
             seed: options.seed.wrapping_add(i as u64),
             ..WorkerConfig::new(format!("demo-worker-{i}"), origin)
         };
+        // As in a process of its own: what the workers share is in the ledger.
+        let fleet = Fleet {
+            timelines: Arc::new(set.ledger.clone()),
+            region: set.clients.region.clone(),
+            clock: Clock::system(),
+            telemetry: Arc::clone(telemetry),
+            seed: config.seed,
+        };
+        let own = match options.quota_scale {
+            Some(_) => Budgets::shared(&quotas, &fleet),
+            None => Budgets::new(&quotas),
+        };
+        let own = Arc::new(own);
         let worker = Worker {
             config,
             policy: policy.clone(),
@@ -215,10 +238,11 @@ async fn work(
             dead_letters: set.dead_letters.clone(),
             ledger: set.ledger.clone(),
             iot: set.iot.clone(),
-            budgets: Arc::clone(&budgets),
+            budgets: Arc::clone(&own),
             telemetry: Arc::clone(telemetry),
             clock: Clock::system(),
         };
+        budgets.push(own);
         workers.spawn(worker.run(stop.child_token()));
     }
     let mut ends = Vec::new();
@@ -243,7 +267,7 @@ async fn work(
                     stop.cancel();
                 }
                 let depth = set.queue.depth().await.unwrap_or_default();
-                let view = View { counts, budgets: budgets.usage(), depth, expected, elapsed: started.elapsed() };
+                let view = View { counts, budgets: usage(&budgets), depth, expected, elapsed: started.elapsed() };
                 stage.show(&view);
             }
         }

@@ -1,9 +1,12 @@
 //! The in-memory twin of the DynamoDB ledger: every write is conditional and atomic per key, batches fail entry by entry.
 
+mod timelines;
+
 use super::port::{
     BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, Tally, WriteError,
 };
 use super::record::{Record, Status, Step};
+use super::timeline::Timeline;
 use super::transition::{self, Arrival, after};
 use crate::aws::{Call, CallError, Fair, Fates};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +38,7 @@ pub struct MemoryLedger {
 struct Table {
     records: BTreeMap<String, Record>,
     resources: BTreeMap<String, Resource>,
+    timelines: BTreeMap<String, Timeline>,
 }
 
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! The `Timelines` port: one common timeline for each API operation, on which every worker of the fleet reserves its calls.
 
-use crate::aws::CallError;
+use crate::aws::{CallError, Class};
 use futures_util::future::BoxFuture;
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Timeline {
     pub cuts: u64,
 }
 
-/// A change of a timeline.
+/// A change of a timeline. Only [`Change::Start`] makes one; the others are refused where there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
     /// `next_free` becomes `to`, unless it has moved since it was seen; `None` when there was no timeline, which then begins uncut.
@@ -51,6 +51,27 @@ pub enum Change {
         /// How often it was cut before.
         cuts: u64,
     },
+}
+
+impl Change {
+    /// What no timeline may become is refused before anything is called.
+    ///
+    /// # Errors
+    /// Class `Permanent`: a rate that is not above 0 and up to 1, a reservation of negative length.
+    pub(super) fn check(self, operation: &'static str) -> Result<(), CallError> {
+        let message = match self {
+            Self::Cut { rate, .. } if !(rate > 0.0 && rate <= 1.0) => {
+                format!("a timeline cannot be cut to the rate {rate}: give a part above 0 and up to 1")
+            }
+            Self::Advance { by, .. } if by < 0 => {
+                format!(
+                    "a reservation cannot be {by} microseconds long: it would hand out again what others have reserved"
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(CallError::new(Class::Permanent, operation, message).with_code("ValidationException"))
+    }
 }
 
 /// What became of a [`Change`].

@@ -1,5 +1,6 @@
 //! The shape of a policy file. The JSON Schema comes from these types, and so do the keys that the reader accepts.
 
+use super::quotas::QuotasFile;
 use super::{LogLevel, Mode};
 use crate::finding::Severity;
 use schemars::JsonSchema;
@@ -24,6 +25,12 @@ pub(super) struct PolicyFile {
     /// A resource is not acted on again for the same check within this time, `0s` to `90d`; `0s` is off.
     #[schemars(extend("examples" = ["0s", "1h", "7d"]))]
     pub cooldown: String,
+    /// API quotas of the account and region that differ from AWS's defaults: named here, or read from Service Quotas.
+    #[serde(skip_serializing_if = "unsaid")]
+    pub quotas: QuotasFile,
+    /// The part of every API quota that is left to people and consoles.
+    #[schemars(range(min = 0.0, max = 0.95))]
+    pub reserve: f64,
     /// The first rule that matches takes the finding; a finding that no rule takes is recorded only.
     pub rules: Vec<RuleFile>,
 }
@@ -37,6 +44,8 @@ impl Default for PolicyFile {
             read_back: false,
             retry: RetryFile::default(),
             cooldown: "0s".to_owned(),
+            quotas: QuotasFile::default(),
+            reserve: crate::budget::RESERVE,
             rules: Vec::new(),
         }
     }

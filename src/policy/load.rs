@@ -4,9 +4,11 @@ use super::action::read_action;
 use super::file::{MatchFile, PolicyFile, RetryFile, RuleFile};
 use super::fit::{Named, check_fit};
 use super::nearest::did_you_mean;
+use super::quotas::read_quotas;
 use super::reader::{Fields, Reader};
 use super::yaml::{self, Node, Place, Yaml};
-use super::{Matcher, Mode, Policy, PolicyErrors, RetryPolicy, Rule};
+use super::{Matcher, Mode, Policy, PolicyErrors, PolicyQuotas, RetryPolicy, Rule};
+use crate::budget::{MOST_RESERVED, RESERVE, is_reserve};
 use crate::finding::{Severity, catalogue};
 use std::time::Duration;
 
@@ -58,6 +60,11 @@ fn read_policy(reader: &mut Reader, tree: &Node) -> Option<Policy> {
         reader.duration(node, "`cooldown`", (Duration::ZERO, LONGEST_COOLDOWN), "from `0s` to `90d`")
     });
     let retry = read_retry(reader, fields.get("retry"));
+    let quotas = fields.get("quotas").map_or(Some(PolicyQuotas::default()), |node| read_quotas(reader, node));
+    let reserve = fields.get("reserve").map_or(Some(RESERVE), |node| {
+        let words = format!("a part from 0 to {MOST_RESERVED}, such as {RESERVE}");
+        reader.decimal(node, "`reserve`", is_reserve, &words)
+    });
     let rules = reader.required(&fields, "rules", "`rules: []` or a list of rules");
     let rules = rules.map(|node| read_rules(reader, node));
     Some(Policy {
@@ -66,6 +73,8 @@ fn read_policy(reader: &mut Reader, tree: &Node) -> Option<Policy> {
         read_back: read_back?,
         retry: retry?,
         cooldown: cooldown?,
+        quotas: quotas?,
+        reserve: reserve?,
         rules: rules?,
     })
 }

@@ -12,11 +12,12 @@ mod load;
 mod matching;
 mod model;
 mod nearest;
+mod quotas;
 mod reader;
 mod schema;
 mod yaml;
 
 pub use decide::{Action, BLANK_POLICY, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
 pub use error::{PolicyError, PolicyErrors};
-pub use model::{Matcher, Mode, Policy, RetryPolicy, Rule};
+pub use model::{Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 pub use schema::schema;

@@ -1,9 +1,10 @@
 //! A policy that has passed every check; the file format is in `file`.
 
 use super::Action;
+use crate::budget::Operation;
 use crate::finding::{ActionType, Severity};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Whether anything is changed at all.
@@ -36,8 +37,17 @@ impl Default for RetryPolicy {
     }
 }
 
+/// What the policy says about the account's API quotas.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyQuotas {
+    /// Read them from the Service Quotas API at start.
+    pub service_quotas: bool,
+    /// Calls per second, for the whole account and region; each is a quota by [`crate::budget::is_quota`].
+    pub rates: BTreeMap<Operation, f64>,
+}
+
 /// The validated policy: made by [`Policy::load`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Whether anything is changed at all.
     pub mode: Mode,
@@ -49,6 +59,10 @@ pub struct Policy {
     pub retry: RetryPolicy,
     /// The same resource and check is not acted on again within this time; zero is off.
     pub cooldown: Duration,
+    /// What it says about the account's API quotas.
+    pub quotas: PolicyQuotas,
+    /// The part of every quota that is left to people and consoles, 0 to 0.95.
+    pub reserve: f64,
     /// First match wins.
     pub rules: Vec<Rule>,
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use std::time::Duration;
 
 /// Words that later versions will give a meaning to.
-pub(super) const RESERVED: [&str; 5] = ["approval", "delegate", "guards", "verify_signature", "quotas"];
+pub(super) const RESERVED: [&str; 4] = ["approval", "delegate", "guards", "verify_signature"];
 
 /// Collects errors; every reading answers `None` if there was one.
 #[derive(Default)]
@@ -101,6 +101,23 @@ impl Reader {
             self.error(node.at, format!("{what} is no number in its range; write one from {least} to {most}"));
         }
         number
+    }
+
+    /// A number, whole or not. `range` holds for what is right; `words` say it.
+    pub fn decimal(&mut self, node: &Node, what: &str, range: impl Fn(f64) -> bool, words: &str) -> Option<f64> {
+        let number = match node.value {
+            Yaml::Integer(number) => number as f64,
+            Yaml::Float(number) => number,
+            _ => {
+                self.error(node.at, format!("{what} is {}; write {words}", node.kind()));
+                return None;
+            }
+        };
+        if !range(number) {
+            self.error(node.at, format!("{what} is {number}, which is out of range; write {words}"));
+            return None;
+        }
+        Some(number)
     }
 
     /// One of some words.

@@ -32,8 +32,7 @@ pub(super) enum Yaml {
     Null,
     Bool(bool),
     Integer(i128),
-    /// No key takes one.
-    Float,
+    Float(f64),
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -71,7 +70,7 @@ impl Node {
         match self.value {
             Yaml::Null => "nothing",
             Yaml::Bool(_) => "true or false",
-            Yaml::Integer(_) | Yaml::Float => "a number",
+            Yaml::Integer(_) | Yaml::Float(_) => "a number",
             Yaml::Text(_) => "a text",
             Yaml::List(_) => "a list",
             Yaml::Map(_) => "a mapping",
@@ -129,8 +128,8 @@ impl<'de> Visitor<'de> for YamlVisitor {
         Ok(Yaml::Integer(value))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Yaml, E> {
-        Ok(Yaml::Float)
+    fn visit_f64<E>(self, value: f64) -> Result<Yaml, E> {
+        Ok(Yaml::Float(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Yaml, E> {

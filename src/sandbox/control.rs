@@ -1,4 +1,4 @@
-//! Faults on demand for SQS, SNS and DynamoDB (`/_sandbox/aws-faults`).
+//! Faults on demand for SQS, SNS, DynamoDB and Service Quotas (`/_sandbox/aws-faults`).
 //!
 //! AWS IoT has its own switchboard under the other `/_sandbox/` paths.
 
@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::reply::{Reply, dynamodb_error, sqs_error, xml_error};
+use super::service_quotas;
 
 /// A service whose calls can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum AwsService {
     Sns,
     /// Amazon DynamoDB.
     Dynamodb,
+    /// Service Quotas.
+    ServiceQuotas,
 }
 
 /// How often the calls of one service fail, and how. Each call meets at most one of the first three, so these add up to at most
@@ -151,6 +154,7 @@ pub(super) fn internal_error(service: AwsService) -> Reply {
         AwsService::Sqs => sqs_error(status, "InternalError", "InternalError", message),
         AwsService::Sns => xml_error(status, "InternalError", message),
         AwsService::Dynamodb => dynamodb_error(status, "InternalServerError", message, None),
+        AwsService::ServiceQuotas => service_quotas::error("ServiceException", message),
     }
 }
 
@@ -161,6 +165,7 @@ pub(super) fn access_denied(service: AwsService) -> Reply {
         AwsService::Sqs => sqs_error(StatusCode::FORBIDDEN, "AccessDeniedException", "AccessDenied", message),
         AwsService::Sns => xml_error(StatusCode::FORBIDDEN, "AuthorizationError", message),
         AwsService::Dynamodb => dynamodb_error(StatusCode::BAD_REQUEST, "AccessDeniedException", message, None),
+        AwsService::ServiceQuotas => service_quotas::error("AccessDeniedException", message),
     }
 }
 

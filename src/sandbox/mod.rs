@@ -1,4 +1,4 @@
-//! The embedded AWS: SQS, SNS, DynamoDB, STS's caller identity, AWS IoT and Device Defender behind one loopback port.
+//! The embedded AWS: SQS, SNS, DynamoDB, STS's caller identity, Service Quotas, AWS IoT and Device Defender behind one loopback port.
 //!
 //! [`Sandbox::start`] serves them over HTTP to any AWS SDK, to boto3 and to the AWS CLI, and [`Sandbox::sdk_config`] points the
 //! Rust SDK at them. Queues, topics and tables are the `rustack` library crates, whose conditional writes were measured to have
@@ -10,6 +10,7 @@
 //! | `sqs.rs`, `receipt.rs`, `large.rs` | receipt handles that can be invalid or stale, limits, redrive policies, bodies up to 1 MiB |
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
 //! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
+//! | `service_quotas.rs` | the throttle limits of [`iot`] as quotas of the account |
 //! | [`iot`] | the fleet, its audits and its mitigations |
 //! | `control.rs`, `entries.rs` | faults on demand: errors, dropped connections, lost replies, denials |
 //!
@@ -27,6 +28,7 @@ mod receipt;
 mod reply;
 mod routing;
 mod server;
+mod service_quotas;
 mod sns;
 mod sqs;
 #[cfg(test)]

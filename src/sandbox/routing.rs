@@ -17,10 +17,11 @@ use super::dynamodb::DynamoDbService;
 use super::entries::thin;
 use super::iot::{DropConnection, IotConfig, IotService};
 use super::reply::{Reply, json_reply, reply, xml_reply};
+use super::service_quotas;
 use super::sns::{Params, SnsService};
 use super::sqs::SqsService;
 
-/// Where faults of SQS, SNS and DynamoDB are read and set.
+/// Where faults of all services but AWS IoT are read and set.
 const AWS_FAULTS: &str = "/_sandbox/aws-faults";
 
 /// All services of one sandbox.
@@ -32,6 +33,7 @@ pub(super) struct Services {
     pub(super) iot: IotService,
     pub(super) faults: FaultInjector,
     account: String,
+    region: String,
 }
 
 /// A call of a service that [`FaultInjector`] knows.
@@ -39,6 +41,7 @@ enum Call {
     Sqs(String),
     Dynamodb(String),
     Sns(Params),
+    ServiceQuotas(String),
 }
 
 impl Call {
@@ -47,6 +50,7 @@ impl Call {
             Self::Sqs(_) => AwsService::Sqs,
             Self::Dynamodb(_) => AwsService::Dynamodb,
             Self::Sns(_) => AwsService::Sns,
+            Self::ServiceQuotas(_) => AwsService::ServiceQuotas,
         }
     }
 }
@@ -65,7 +69,7 @@ impl Services {
         let topics =
             SnsConfig { default_region: region.clone(), account_id: account.clone(), host, port, ..Default::default() };
         let sns = Arc::new(SnsService::new(topics, Arc::clone(&queues), format!("http://127.0.0.1:{port}")));
-        let tables = RustackDynamoDB::new(DynamoDBConfig { default_region: region, ..Default::default() });
+        let tables = RustackDynamoDB::new(DynamoDBConfig { default_region: region.clone(), ..Default::default() });
         Self {
             sqs: SqsService::new(Arc::clone(&queues)),
             queues,
@@ -74,6 +78,7 @@ impl Services {
             dynamodb: DynamoDbService::new(Arc::new(tables), account.clone()),
             faults: FaultInjector::default(),
             account,
+            region,
         }
     }
 
@@ -85,6 +90,9 @@ impl Services {
         }
         if let Some(operation) = target.strip_prefix("DynamoDB_20120810.") {
             return self.call(Call::Dynamodb(operation.to_owned()), request.into_body()).await;
+        }
+        if let Some(operation) = target.strip_prefix(service_quotas::TARGET) {
+            return self.call(Call::ServiceQuotas(operation.to_owned()), request.into_body()).await;
         }
         match (request.method(), request.uri().path()) {
             // The links in SNS's messages are calls too, with the parameters in the URL.
@@ -142,6 +150,9 @@ impl Services {
             Call::Sqs(operation) => self.sqs.handle(&operation, body).await,
             Call::Dynamodb(operation) => self.dynamodb.handle(&operation, body).await,
             Call::Sns(params) => self.sns.handle(&params, body).await,
+            Call::ServiceQuotas(operation) => {
+                service_quotas::handle(&operation, &body, &self.iot.quotas(), &self.region, &self.account)
+            }
         }
     }
 

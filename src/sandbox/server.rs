@@ -103,7 +103,7 @@ impl Sandbox {
         &self.services.iot
     }
 
-    /// Makes calls of SQS, SNS and DynamoDB fail from now on, as `POST /_sandbox/aws-faults` does.
+    /// Makes calls of SQS, SNS, DynamoDB and Service Quotas fail from now on, as `POST /_sandbox/aws-faults` does.
     ///
     /// # Errors
     /// A sentence when the rates are no rates; what was in force then stays.

@@ -1,7 +1,7 @@
 //! One function per fact that is logged and counted, and nowhere else.
 
 use crate::aws::CallError;
-use crate::budget::Operation;
+use crate::budget::{Operation, QuotaSource};
 use crate::ledger::{Finish, Status, Subject};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub struct Telemetry {
     over_budget: AtomicU64,
     heartbeats: AtomicU64,
     breaker_trips: AtomicU64,
+    budget_cuts: AtomicU64,
 }
 
 /// A reading of [`Telemetry`].
@@ -77,6 +78,8 @@ pub struct Counts {
     pub heartbeats: u64,
     /// Times the breaker opened.
     pub breaker_trips: u64,
+    /// Times this worker cut the fleet's rate of an operation because AWS throttled.
+    pub budget_cuts: u64,
 }
 
 fn add(counter: &AtomicU64, n: u64) {
@@ -109,11 +112,25 @@ impl Telemetry {
             over_budget: read(&self.over_budget),
             heartbeats: read(&self.heartbeats),
             breaker_trips: read(&self.breaker_trips),
+            budget_cuts: read(&self.budget_cuts),
         }
     }
 
     pub(crate) fn worker_started(&self, worker: &str, mode: &str) {
         tracing::info!(worker, mode, "worker started");
+    }
+
+    pub(crate) fn quotas_read(&self, operations: usize) {
+        tracing::info!(operations, "read quotas from Service Quotas");
+    }
+
+    pub(crate) fn quotas_problem(&self, problem: &str) {
+        tracing::warn!("{problem}");
+    }
+
+    pub(crate) fn quota_differs(&self, operation: Operation, quota: f64, source: QuotaSource) {
+        let default = operation.default_quota();
+        tracing::info!(%operation, quota, default, %source, "a quota differs from AWS's default");
     }
 
     pub(crate) fn messages_received(&self, n: usize) {
@@ -259,6 +276,24 @@ impl Telemetry {
 
     pub(crate) fn breaker_closed(&self) {
         tracing::info!("healthy again");
+    }
+
+    pub(crate) fn budget_cut(&self, operation: Operation, rate: f64) {
+        add(&self.budget_cuts, 1);
+        let percent = (rate * 100.0).round();
+        tracing::warn!(%operation, percent, "AWS throttles although the fleet keeps its budget: the fleet's rate is cut");
+    }
+
+    pub(crate) fn budget_not_cut(&self, operation: Operation, error: &CallError) {
+        tracing::warn!(%operation, class = %error.class, "the fleet's rate could not be cut: {error}");
+    }
+
+    pub(crate) fn budget_unreachable(&self, operation: Operation, error: &CallError) {
+        tracing::warn!(%operation, class = %error.class, "the fleet's budget is out of reach, going on at the rate had last: {error}");
+    }
+
+    pub(crate) fn budget_reachable(&self, operation: Operation) {
+        tracing::info!(%operation, "the fleet's budget is within reach again");
     }
 
     pub(crate) fn draining(&self, in_flight: usize) {

@@ -3,10 +3,11 @@
 
 use super::config::WorkerConfig;
 use crate::budget::{Booking, Budgets, Operation};
+use crate::queue::BATCH;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Soon is this part of a lease: 7.5 s of the usual minute. Long enough that a line never runs dry while its findings come back from
@@ -21,10 +22,19 @@ const SIXTH: usize = 6;
 /// A line's room in a worker that holds very few messages.
 const LEAST_ROOM: usize = 16;
 
+/// A line that was empty opens with what its budget serves in a second, and at least with what one poll brings; with each that leaves,
+/// one more may enter. When a thousand findings meet twenty idle workers, none of which knows yet that it will get a twentieth of the
+/// budget, they take 200 of them in hand then and not 1,220, most of which would give up waiting a minute later.
+const FIRST: usize = BATCH;
+
+/// A rate that was higher is forgotten by half in this time. Who is sent away for too short a time is received once more, who is away
+/// for too long leaves the budget unused: so the best rate of late foretells the wait.
+const MEMORY: Duration = Duration::from_secs(15);
+
 /// No message is parked for longer. It bounds what a wrong prediction costs: were the rate cut to a tenth for a minute, what was
-/// parked in that minute would otherwise be away for a quarter of an hour while the budget, whole again, lies idle. A backlog of
-/// 100,000 certificates at 8/s lasts 3.5 h, so that its last message is received some 48 times, of the 1,000 that the queue allows.
-const LONGEST: Duration = Duration::from_secs(300);
+/// parked in that minute would otherwise be away for many more while the budget, whole again, lies idle. A backlog of 100,000
+/// certificates at 8/s lasts 3.5 h, so that its last message is received some 120 times, of the 1,000 that the queue allows.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// No message is parked for less: a line that its budget empties within a second is full again as soon as it is received.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -38,17 +48,49 @@ const CROWD: usize = 5_000;
 pub(super) struct Lines {
     budgets: Arc<Budgets>,
     soon: Duration,
-    away: Mutex<BTreeMap<Operation, Away>>,
-    room: BTreeMap<Operation, Arc<Semaphore>>,
+    room: usize,
+    lines: Shared,
     /// `None` is for work that no budget limits.
     permits: BTreeMap<Option<Operation>, Semaphore>,
+}
+
+type Shared = Arc<Mutex<BTreeMap<Operation, Line>>>;
+
+#[derive(Debug, Default)]
+struct Line {
+    in_hand: usize,
+    /// How many may be in hand.
+    open: usize,
+    away: Away,
+    /// The best rate of late, and when it was looked at.
+    best: Option<(f64, Instant)>,
 }
 
 /// A place in line; it counts for those behind it until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     line: Option<Operation>,
-    _held: Option<(Booking, OwnedSemaphorePermit)>,
+    _held: Option<(Booking, Seat)>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    operation: Operation,
+    lines: Shared,
+    room: usize,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(line) = lock(&self.lines).get_mut(&self.operation) {
+            line.in_hand -= 1;
+            line.open = (line.open + 1).min(self.room);
+        }
+    }
+}
+
+fn lock(lines: &Shared) -> MutexGuard<'_, BTreeMap<Operation, Line>> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A line in which a message would wait too long.
@@ -62,13 +104,12 @@ pub(super) struct TooLong {
 impl Lines {
     /// Nobody waits yet.
     pub fn new(budgets: Arc<Budgets>, config: &WorkerConfig) -> Self {
-        let room = (config.max_in_flight / SIXTH).max(LEAST_ROOM);
         let lines = Operation::ALL.iter().copied();
         Self {
             budgets,
             soon: config.lease / SOON,
-            away: Mutex::default(),
-            room: lines.clone().map(|line| (line, Arc::new(Semaphore::new(room)))).collect(),
+            room: (config.max_in_flight / SIXTH).max(LEAST_ROOM),
+            lines: Shared::default(),
             permits: lines.map(Some).chain([None]).map(|line| (line, Semaphore::new(config.concurrency))).collect(),
         }
     }
@@ -95,24 +136,37 @@ impl Lines {
         let Some(operation) = calls.iter().copied().min_by(slower) else {
             return Ok(Place { line: None, _held: None });
         };
-        let seat = self.room.get(&operation).and_then(|room| Arc::clone(room).try_acquire_owned().ok());
-        let Some(seat) = seat else {
+        if !self.has_room(operation) {
             return Err(TooLong { operation, back_in: self.send_away(operation, jitter) });
-        };
+        }
+        let seat = Seat { operation, lines: Arc::clone(&self.lines), room: self.room };
         Ok(Place { line: Some(operation), _held: Some((self.budgets.book(calls), seat)) })
+    }
+
+    /// Takes one more finding in hand, if there is room in the line.
+    fn has_room(&self, operation: Operation) -> bool {
+        let mut lines = lock(&self.lines);
+        let line = lines.entry(operation).or_default();
+        if line.in_hand == 0 {
+            line.open = (self.budgets.rate(operation) as usize).clamp(FIRST, self.room);
+        }
+        let room = line.in_hand < line.open;
+        line.in_hand += usize::from(room);
+        room
     }
 
     fn send_away(&self, operation: Operation, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
         let now = Instant::now();
-        let mut lines = self.away();
-        let away = lines.entry(operation).or_insert_with(|| Away::since(now));
-        let before = away.count(now) as f64 / self.budgets.rate(operation).max(0.001);
-        let half = (self.budgets.wait(operation).as_secs_f64() + before) / 2.0;
-        let half = Duration::from_secs_f64(half.min(LONGEST.as_secs_f64()));
+        let (rate, wait) = (self.budgets.rate(operation), self.budgets.wait(operation));
+        let mut lines = lock(&self.lines);
+        let line = lines.entry(operation).or_default();
+        let best = line.best_rate(rate, now).max(0.001);
+        let before = wait.as_secs_f64() * rate + line.away.count(now) as f64;
+        let half = Duration::from_secs_f64((before / best / 2.0).min(LONGEST.as_secs_f64()));
         // A tenth more or less: what was sent away together does not come back together.
         let back_in = half.mul_f64(0.9) + jitter(half.mul_f64(0.2));
         let back_in = back_in.clamp(SHORTEST, LONGEST);
-        away.add(now + back_in);
+        line.away.add(now, now + back_in);
         back_in
     }
 
@@ -128,34 +182,39 @@ impl Lines {
     /// is over, and polls are fast again.
     pub fn is_crowded(&self) -> bool {
         let now = Instant::now();
-        self.away().values_mut().map(|away| away.count(now)).sum::<usize>() >= CROWD
+        lock(&self.lines).values_mut().map(|line| line.away.count(now)).sum::<usize>() >= CROWD
     }
+}
 
-    fn away(&self) -> MutexGuard<'_, BTreeMap<Operation, Away>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+impl Line {
+    fn best_rate(&mut self, rate: f64, now: Instant) -> f64 {
+        let before = self.best.map_or(0.0, |(best, at)| {
+            let since = (now - at).as_secs_f64() / MEMORY.as_secs_f64();
+            best * 0.5_f64.powf(since)
+        });
+        let best = rate.max(before);
+        self.best = Some((best, now));
+        best
     }
 }
 
 /// How many messages are parked and not back yet, by the second of their return: at most [`LONGEST`] entries.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Away {
-    since: Instant,
+    since: Option<Instant>,
     returns: BTreeMap<u64, usize>,
     total: usize,
 }
 
 impl Away {
-    fn since(since: Instant) -> Self {
-        Self { since, returns: BTreeMap::new(), total: 0 }
-    }
-
-    fn add(&mut self, back_at: Instant) {
-        *self.returns.entry((back_at - self.since).as_secs()).or_default() += 1;
+    fn add(&mut self, now: Instant, back_at: Instant) {
+        let since = *self.since.get_or_insert(now);
+        *self.returns.entry((back_at - since).as_secs()).or_default() += 1;
         self.total += 1;
     }
 
     fn count(&mut self, now: Instant) -> usize {
-        let now = (now - self.since).as_secs();
+        let now = self.since.map_or(0, |since| (now - since).as_secs());
         while let Some(back) = self.returns.first_entry().filter(|entry| *entry.key() < now) {
             self.total -= back.remove();
         }
@@ -191,9 +250,14 @@ mod tests {
         most / 2
     }
 
-    /// Joins until the line is too long.
+    /// Joins until the line is too long, after so many came and went that it is open to its full length.
     fn fill(lines: &Lines, calls: &[Operation]) -> Vec<Place> {
-        std::iter::from_fn(|| lines.join(calls.to_vec(), middle).ok()).collect()
+        let mut places = vec![lines.join(calls.to_vec(), middle).unwrap()];
+        for _ in 0..100 {
+            drop(lines.join(calls.to_vec(), middle).unwrap());
+        }
+        places.extend(std::iter::from_fn(|| lines.join(calls.to_vec(), middle).ok()));
+        places
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,6 +281,19 @@ mod tests {
         assert!(lines.join(vec![UpdateCertificate], middle).is_ok());
         drop(groups);
         assert!(lines.join(vec![AddThingToThingGroup], middle).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_line_opens_with_what_a_poll_brings_and_by_one_more_for_each_that_leaves() {
+        let lines = lines();
+        let join = || std::iter::from_fn(|| lines.join(vec![UpdateCertificate], middle).ok());
+        let mut places: Vec<_> = join().collect();
+        assert_eq!(places.len(), 10);
+        places.truncate(7);
+        places.extend(join());
+        assert_eq!(places.len(), 13);
+        places.clear();
+        assert_eq!(join().collect::<Vec<_>>().len(), 10);
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_away_for_more_than_five_minutes() {
+    async fn nobody_is_away_for_more_than_two_minutes() {
         let lines = lines();
         let _full = fill(&lines, &[UpdateCertificate]);
         let most = (0..20_000).map(|_| lines.join(vec![UpdateCertificate], |most| most).unwrap_err().back_in).max();

@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod bench;
+mod quotas;
 mod refusals;
+mod status;
 mod workshop;

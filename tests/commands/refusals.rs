@@ -93,7 +93,8 @@ async fn a_missing_region_and_figures_out_of_range_are_refused() {
     let bench = with_a_message().await;
     refused(&ran(bench.command().env_remove("AWS_REGION").args(["run", "--until-empty"])).await, &["AWS_REGION"]);
     refused(&bench.run(&["run", "--lease", "2 moons"]).await, &["--lease", "60s"]);
-    refused(&bench.run(&["run", "--share", "2"]).await, &["share"]);
+    refused(&bench.run(&["run", "--reserve", "1"]).await, &["the reserve 1 is out of range", "from 0 to 0.95"]);
+    refused(&bench.run(&["run", "--quota", "GetPolicy=0"]).await, &["the quota 0 of GetPolicy is out of range"]);
     refused(&bench.run(&["run", "--quota", "UpdateCertifcate=5"]).await, &["UpdateCertifcate", "UpdateCertificate"]);
     nothing_was_received(&bench).await;
 }

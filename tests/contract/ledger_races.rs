@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Barrier;
 
-const RACERS: usize = 24;
+/// How many race.
+pub const RACERS: usize = 24;
 const ROUNDS: usize = 5;
 const NO_COOLDOWN: Duration = Duration::ZERO;
 
@@ -33,9 +34,9 @@ macro_rules! ledger_race_contract {
 }
 
 /// Runs `racer(0..24)` at the same moment; the results in the order of the racers.
-async fn race<L, T, F>(ledger: &Arc<L>, racer: impl Fn(Arc<L>, usize) -> F) -> Vec<T>
+pub async fn race<L, T, F>(ledger: &Arc<L>, racer: impl Fn(Arc<L>, usize) -> F) -> Vec<T>
 where
-    L: Ledger,
+    L: Send + Sync + 'static,
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {

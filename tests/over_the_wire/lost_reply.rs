@@ -1,11 +1,15 @@
-//! A claim that took effect, and whose reply was lost: the SDK repeats the request, and the claim must come out as ours, once.
+//! A write that took effect, and whose reply was lost: the SDK repeats the request. A claim must come out as ours, once; slots of a
+//! timeline that were reserved unheard are lost, and a cut is counted once.
 
 use crate::contract::ledger::{LEASE, request, subject};
 use crate::contract::run::{now, unique};
 use crate::{clients, config, endpoint};
 use fleetwarden::aws::Clients;
+use fleetwarden::budget::{Operation, timeline_key};
 use fleetwarden::ledger::dynamodb::create_table;
-use fleetwarden::ledger::{ClaimOutcome, DynamoLedger, Ledger, ReplayMode, Subject};
+use fleetwarden::ledger::{
+    Change, Changed, ClaimOutcome, DynamoLedger, Ledger, ReplayMode, Subject, Timeline, Timelines,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -120,4 +124,41 @@ async fn two_claims_of_one_worker_in_one_millisecond_are_told_apart() {
         let ours = [&one, &other].into_iter().filter(|outcome| matches!(outcome, ClaimOutcome::Ours(_))).count();
         assert_eq!(ours, 1, "{one:?} {other:?}");
     }
+}
+
+/// A table with a timeline that starts at `now`; its key.
+async fn timeline(now: i64) -> (String, String) {
+    let (table, key) = (table().await, timeline_key("us-east-1", Operation::UpdateCertificate));
+    let start = Change::Start { seen: None, to: now };
+    assert_eq!(ledger(&endpoint(), &table).change(&key, start, now).await.unwrap(), Changed::From(None));
+    (table, key)
+}
+
+#[tokio::test]
+#[ignore = "needs a peer: .ci/peer"]
+async fn an_advance_whose_reply_was_lost_reserves_what_follows_the_lost_slots() {
+    let now = now() * 1000;
+    let (table, key) = timeline(now).await;
+    let (thief, address) = Thief::start("UpdateExpression", 1).await;
+    let ledger = ledger(&address, &table);
+    let advance = Change::Advance { from: now, until: now + 1_000_000, by: 100_000, cuts: 0 };
+    let outcome = ledger.change(&key, advance, now).await.unwrap();
+    assert_eq!(thief.losses.load(Ordering::SeqCst), 0, "no reply was lost");
+    let Changed::From(Some(stood)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(stood.next_free, now + 100_000, "the first hundred milliseconds are lost");
+    assert_eq!(ledger.timeline(&key).await.unwrap().unwrap().next_free, now + 200_000);
+}
+
+#[tokio::test]
+#[ignore = "needs a peer: .ci/peer"]
+async fn a_cut_whose_reply_was_lost_is_counted_once() {
+    let now = now() * 1000;
+    let (table, key) = timeline(now).await;
+    let (thief, address) = Thief::start("UpdateExpression", 1).await;
+    let ledger = ledger(&address, &table);
+    let outcome = ledger.change(&key, Change::Cut { rate: 0.7, at: now, cuts: 0 }, now).await.unwrap();
+    assert_eq!(thief.losses.load(Ordering::SeqCst), 0, "no reply was lost");
+    let cut = Timeline { next_free: now, written_at: now, rate: 0.7, cut_at: Some(now), cuts: 1 };
+    assert_eq!(outcome, Changed::Refused(Some(cut)), "the repetition finds the cut already made");
+    assert_eq!(ledger.timeline(&key).await.unwrap(), Some(cut));
 }

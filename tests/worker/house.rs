@@ -6,7 +6,7 @@ use fleetwarden::clock::Clock;
 use fleetwarden::finding::{Finding, Origin, Resource, ResourceIdentifier, Severity, encode_own};
 use fleetwarden::ledger::{MemoryLedger, Record, Status};
 use fleetwarden::mitigation::MemoryIot;
-use fleetwarden::policy::{Action, BLANK_POLICY, Matcher, Mode, Policy, RetryPolicy, Rule};
+use fleetwarden::policy::{Action, BLANK_POLICY, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 use fleetwarden::queue::{Depth, MemoryQueue, MemoryQueueConfig, Outgoing, Queue};
 use fleetwarden::telemetry::Telemetry;
 use fleetwarden::worker::{Breaker, Ended, Worker, WorkerConfig};
@@ -244,6 +244,8 @@ fn policy() -> Policy {
         read_back: false,
         retry: RetryPolicy { max_attempts: 4, base_delay: Duration::from_secs(5), max_delay: Duration::from_secs(300) },
         cooldown: Duration::ZERO,
+        quotas: PolicyQuotas::default(),
+        reserve: 0.2,
         rules: vec![
             rule("certificates", &[SHARED], vec![Action::UpdateDeviceCertificate]),
             rule("policies", &[PERMISSIVE, MISCONFIGURED], vec![Action::ReplaceDefaultPolicyVersion { document }]),

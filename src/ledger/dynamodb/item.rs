@@ -150,13 +150,17 @@ pub fn number_of(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-struct Reader<'a> {
-    operation: &'static str,
-    item: &'a Item,
+/// Reads attributes one by one; what it cannot read, it names.
+pub struct Reader<'a> {
+    /// AWS's name of the call that brought the item.
+    pub operation: &'static str,
+    /// The item.
+    pub item: &'a Item,
 }
 
 impl<'a> Reader<'a> {
-    fn unreadable(&self, attribute: &str, why: &str) -> CallError {
+    /// The error that says so, of class `Permanent`.
+    pub fn unreadable(&self, attribute: &str, why: &str) -> CallError {
         let id = text_of(self.item, ID).unwrap_or("(no id)");
         let message = format!("the attribute {attribute} of the item {id} cannot be read: {why}");
         CallError::new(Class::Permanent, self.operation, message)
@@ -170,13 +174,15 @@ impl<'a> Reader<'a> {
         text_of(self.item, attribute).map(str::to_owned)
     }
 
-    fn optional_number<N: std::str::FromStr>(&self, attribute: &str) -> Result<Option<N>, CallError> {
+    /// A number attribute, if it is there.
+    pub fn optional_number<N: std::str::FromStr>(&self, attribute: &str) -> Result<Option<N>, CallError> {
         let Some(value) = self.item.get(attribute) else { return Ok(None) };
         let number = value.as_n().ok().and_then(|text| text.parse().ok());
-        number.map(Some).ok_or_else(|| self.unreadable(attribute, "it is not a whole number in range"))
+        number.map(Some).ok_or_else(|| self.unreadable(attribute, "it is not a number of its kind"))
     }
 
-    fn number<N: std::str::FromStr>(&self, attribute: &str) -> Result<N, CallError> {
+    /// A number attribute that must be there.
+    pub fn number<N: std::str::FromStr>(&self, attribute: &str) -> Result<N, CallError> {
         self.optional_number(attribute)?.ok_or_else(|| self.unreadable(attribute, "it is absent"))
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `finding#<findingId>`, `expansion#<taskId>` | a [`crate::ledger::Record`], see `item.rs` |
 //! | `resource#<business key without reason>` | `holder`, `lease_until`, `acted_by`, `acted_at`, `recurrences`, `last_recurrence` |
+//! | `budget#<region>#<operation>` | `next_free`, `written_at`, `cut_at` (microseconds), `rate`, `cuts`: a [`crate::ledger::Timeline`] |
 //!
 //! Every item has `updated_at` (milliseconds) and `expires_at` (seconds, the time to live).
 
@@ -15,6 +16,7 @@ mod listing;
 mod resources;
 mod statements;
 mod table;
+mod timelines;
 
 pub use adapter::DynamoLedger;
 pub use table::{ATTENTION_INDEX, Created, TableError, check_table, create_table};

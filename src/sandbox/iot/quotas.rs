@@ -43,6 +43,12 @@ impl Quotas {
         let table = || RATES.iter().find(|(name, _)| *name == operation).map(|(_, rate)| f64::from(*rate) * self.scale);
         rate.or_else(table)
     }
+
+    /// Calls per second of every operation that is limited.
+    pub fn limits(&self) -> BTreeMap<&str, f64> {
+        let names = RATES.iter().map(|(name, _)| *name).chain(self.rates.keys().map(String::as_str));
+        names.filter_map(|name| Some((name, self.rate(name)?))).collect()
+    }
 }
 
 /// Default transactions per second, us-east-1. Source: AWS General Reference, "AWS IoT Core endpoints and quotas" (API
@@ -158,6 +164,11 @@ impl Throttle {
     /// New limits; every bucket starts full.
     pub fn set(&mut self, quotas: Quotas) {
         *self = Self { quotas, buckets: HashMap::new() };
+    }
+
+    /// The limits in force.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Takes a token; `false` when there is none.

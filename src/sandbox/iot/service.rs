@@ -203,6 +203,11 @@ impl IotService {
         lock(&self.shared.gate).throttle.set(quotas);
     }
 
+    /// The limits in force.
+    pub fn quotas(&self) -> Quotas {
+        lock(&self.shared.gate).throttle.quotas().clone()
+    }
+
     /// New faults from now on.
     pub fn set_faults(&self, faults: Faults) {
         lock(&self.shared.gate).faults = FaultInjector::new(faults);

@@ -2,6 +2,7 @@
 
 mod listener;
 mod queues;
+mod service_quotas;
 mod statements;
 mod tables;
 mod topics;

@@ -1,0 +1,238 @@
+//! A budget that workers share through the ledger: what they do when the ledger or AWS is not as it should be.
+
+use fleetwarden::aws::{Class, Fate, Fates};
+use fleetwarden::budget::{BudgetConfig, Budgets, Fleet, Operation, timeline_key};
+use fleetwarden::clock::Clock;
+use fleetwarden::ledger::{MemoryLedger, Timelines};
+use fleetwarden::telemetry::Telemetry;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const OPERATION: Operation = Operation::UpdateCertificate;
+const REGION: &str = "us-east-1";
+
+/// A fleet of workers, each a process of its own, on one ledger.
+struct House {
+    clock: Clock,
+    ledger: MemoryLedger,
+    telemetry: Arc<Telemetry>,
+    per_second: f64,
+}
+
+impl House {
+    fn new(per_second: f64) -> Self {
+        let clock = Clock::virtual_at("2026-11-22T12:00:00Z".parse().unwrap());
+        Self { clock, ledger: MemoryLedger::new(), telemetry: Arc::default(), per_second }
+    }
+
+    fn worker_meeting(&self, seed: u64, fates: Arc<dyn Fates>) -> Arc<Budgets> {
+        let quotas = BTreeMap::from([(OPERATION, self.per_second)]);
+        let config = BudgetConfig { quotas, reserve: 0.0, ..BudgetConfig::default() };
+        let fleet = Fleet {
+            timelines: Arc::new(self.ledger.with_fates(fates)),
+            region: REGION.into(),
+            clock: self.clock.clone(),
+            telemetry: Arc::clone(&self.telemetry),
+            seed,
+        };
+        Arc::new(Budgets::shared(&config, &fleet))
+    }
+
+    fn worker(&self, seed: u64) -> Arc<Budgets> {
+        self.worker_meeting(seed, Arc::new(|_: &'static str| Fate::Proceed))
+    }
+}
+
+/// The times at which 64 callers, who come again as soon as they were served, got slots within `time`.
+async fn saturate(budgets: &Arc<Budgets>, time: Duration) -> Vec<Instant> {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let (budgets, times) = (Arc::clone(budgets), Arc::clone(&times));
+            tokio::spawn(async move {
+                while budgets.slot(OPERATION).await.is_ok() {
+                    times.lock().unwrap().push(Instant::now());
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(time).await;
+    for caller in callers {
+        caller.abort();
+    }
+    let times = times.lock().unwrap();
+    times.clone()
+}
+
+/// The same for several workers at once.
+async fn saturate_all(fleet: &[Arc<Budgets>], time: Duration) -> Vec<Vec<Instant>> {
+    futures_util::future::join_all(fleet.iter().map(|budgets| saturate(budgets, time))).await
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn fullest_second(mut times: Vec<Instant>) -> usize {
+    times.sort_unstable();
+    let count = |from: usize| times[from..].iter().take_while(|at| **at - times[from] < seconds(1)).count();
+    (0..times.len()).map(count).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_workers_together_use_one_budget_whole_and_never_more() {
+    let house = House::new(10.0);
+    let fleet: Vec<_> = (0..20).map(|seed| house.worker(seed)).collect();
+    let times = saturate_all(&fleet, seconds(120)).await;
+    let all = times.concat();
+    assert!((1164..=1200).contains(&all.len()), "{} slots in 120 s", all.len());
+    assert!(fullest_second(all) <= 10);
+    assert!(times.iter().all(|own| own.len() > 20), "somebody starved: {:?}", times.iter().map(Vec::len));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_alone_has_the_whole_budget_from_its_first_second_on() {
+    let house = House::new(100.0);
+    let times = saturate(&house.worker(1), seconds(10)).await;
+    assert!(times.len() >= 970, "{} slots in 10 s", times.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_has_its_share_within_two_seconds() {
+    for seed in 0..20 {
+        let house = House::new(10.0);
+        let first = house.worker(seed);
+        let working = tokio::spawn({
+            let first = Arc::clone(&first);
+            async move { saturate(&first, seconds(10)).await.len() }
+        });
+        tokio::time::sleep(Duration::from_millis(5000 + 50 * seed)).await;
+        let newcomer = house.worker(seed + 100);
+        let started = Instant::now();
+        let times = saturate(&newcomer, seconds(4)).await;
+        let in_two_more = times.iter().filter(|at| **at - started >= seconds(2)).count();
+        assert!(in_two_more >= 5, "seed {seed}: {in_two_more} of 20 slots after two seconds");
+        working.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_ledger_is_out_of_reach_each_worker_goes_on_at_the_rate_that_it_had() {
+    let house = House::new(10.0);
+    let down = Arc::new(AtomicBool::new(false));
+    let fates = |down: &Arc<AtomicBool>| -> Arc<dyn Fates> {
+        let down = Arc::clone(down);
+        Arc::new(
+            move |_: &'static str| {
+                if down.load(Ordering::SeqCst) { Fate::Fail(Class::Transient) } else { Fate::Proceed }
+            },
+        )
+    };
+    let fleet: Vec<_> = (0..4).map(|seed| house.worker_meeting(seed, fates(&down))).collect();
+    let running = fleet.clone();
+    let working = tokio::spawn(async move { saturate_all(&running, seconds(60)).await.concat() });
+    let started = Instant::now();
+    tokio::time::sleep(seconds(20)).await;
+    down.store(true, Ordering::SeqCst);
+    tokio::time::sleep(seconds(20)).await;
+    down.store(false, Ordering::SeqCst);
+    let times = working.await.unwrap();
+    let within = |from: u64, to: u64| {
+        times.iter().filter(|at| **at >= started + seconds(from) && **at < started + seconds(to)).count()
+    };
+    assert!((150..=215).contains(&within(22, 40)), "{} slots in 18 s without the ledger", within(22, 40));
+    assert!((170..=180).contains(&within(42, 60)), "{} slots in 18 s after it", within(42, 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_never_reached_the_ledger_goes_on_within_the_whole_budget() {
+    let house = House::new(100.0);
+    let budgets = house.worker_meeting(1, Arc::new(|_: &'static str| Fate::Fail(Class::Transient)));
+    let times = saturate(&budgets, seconds(20)).await;
+    assert!(!times.is_empty());
+    assert!(fullest_second(times) <= 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_hangs_holds_calls_up_for_two_seconds_not_for_ever() {
+    let house = House::new(10.0);
+    let budgets = house.worker_meeting(1, Arc::new(|_: &'static str| Fate::Late(seconds(3600))));
+    let started = Instant::now();
+    budgets.slot(OPERATION).await.unwrap();
+    assert!(started.elapsed() <= Duration::from_millis(2100), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_refuses_the_account_is_an_error_and_asked_again_a_second_later() {
+    let house = House::new(10.0);
+    let denied = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&denied);
+    let fates = move |_: &'static str| {
+        if switch.load(Ordering::SeqCst) { Fate::Fail(Class::Denied) } else { Fate::Proceed }
+    };
+    let budgets = house.worker_meeting(1, Arc::new(fates));
+    assert_eq!(budgets.slot(OPERATION).await.unwrap_err().class, Class::Denied);
+    denied.store(false, Ordering::SeqCst);
+    assert_eq!(budgets.slot(OPERATION).await.unwrap_err().class, Class::Denied, "it was asked a moment ago");
+    tokio::time::sleep(seconds(1)).await;
+    budgets.slot(OPERATION).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_loses_the_slots_that_were_reserved_and_hands_none_out_twice() {
+    let house = House::new(10.0);
+    let calls = Arc::new(AtomicU64::new(0));
+    let fates = |calls: &Arc<AtomicU64>| -> Arc<dyn Fates> {
+        let calls = Arc::clone(calls);
+        Arc::new(move |call: &'static str| {
+            let lost = call == "timelines.change" && calls.fetch_add(1, Ordering::SeqCst) % 5 == 4;
+            if lost { Fate::ReplyLost } else { Fate::Proceed }
+        })
+    };
+    let fleet: Vec<_> = (0..3).map(|seed| house.worker_meeting(seed, fates(&calls))).collect();
+    let times = saturate_all(&fleet, seconds(60)).await.concat();
+    assert!(times.len() >= 400, "{} slots in 60 s", times.len());
+    // Who does not know what was reserved goes on at the rate that it had: briefly, both are spent.
+    assert!(fullest_second(times) <= 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_workers_are_throttled_at_once_the_fleet_cuts_once_in_two_seconds_and_all_hear_of_it() {
+    let house = House::new(10.0);
+    let fleet: Vec<_> = (0..5).map(|seed| house.worker(seed)).collect();
+    let running = fleet.clone();
+    let working = tokio::spawn(async move { saturate_all(&running, seconds(60)).await });
+    tokio::time::sleep(seconds(5)).await;
+    for budgets in &fleet {
+        for _ in 0..10 {
+            budgets.throttled(OPERATION);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(1900)).await;
+    fleet[0].throttled(OPERATION);
+    tokio::time::sleep(seconds(1)).await;
+    let timeline = house.ledger.timeline(&timeline_key(REGION, OPERATION)).await.unwrap().unwrap();
+    assert_eq!((timeline.cuts, timeline.rate), (1, 0.7));
+    assert_eq!(house.telemetry.counts().budget_cuts, 1);
+    for budgets in &fleet {
+        let used = budgets.usage()[&OPERATION];
+        assert_eq!(used.cuts, 1, "every worker knows");
+        assert!((0.7..0.75).contains(&used.in_force));
+    }
+    tokio::time::sleep(seconds(9)).await;
+    assert_eq!(fleet[0].usage()[&OPERATION].in_force, 1.0, "and it comes back by itself");
+    working.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_takes_a_third_of_a_second_to_answer_costs_no_more_than_a_tenth_of_the_budget() {
+    let house = House::new(10.0);
+    let late: Arc<dyn Fates> = Arc::new(|_: &'static str| Fate::Late(Duration::from_millis(330)));
+    let fleet: Vec<_> = (0..4).map(|seed| house.worker_meeting(seed, Arc::clone(&late))).collect();
+    let times = saturate_all(&fleet, seconds(60)).await.concat();
+    assert!(times.len() >= 540, "{} slots in 60 s", times.len());
+    assert!(fullest_second(times) <= 10);
+}
