@@ -124,7 +124,7 @@ impl Lines {
     /// one after the other, the k-th then comes back before k / (2 x rate): more than twice as many come back as are served, so that
     /// the budget is used whole although the prediction is rough (some of those before it are duplicates, some are parked by other
     /// workers). Those who find the line too long once more are sent away in the same manner, each time for a part of what is left: a
-    /// message is received about log(wait / soon) / log(1.6) times, 7 times in a backlog of 2,000 certificates. Evenly spread over
+    /// message is received about log(wait / soon) / log(1.6) times, the last of 2,000 certificates 7 times. Evenly spread over
     /// that quarter, they leave no gap between those who come back for the first time, the second time, and so on.
     ///
     /// `jitter` gives a random part of the duration that it is given.

@@ -3,7 +3,7 @@
 use crate::bench::*;
 use fleetwarden::finding::{Finding, ResourceIdentifier};
 use fleetwarden::mitigation::calls_of;
-use fleetwarden::policy::{Action, BLANK_POLICY, LogLevel, Matcher, Mode, Policy, RetryPolicy, Rule};
+use fleetwarden::policy::{Action, BLANK_POLICY, LogLevel, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 use std::time::Duration;
 
 const WIDE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
@@ -15,6 +15,8 @@ fn policy(actions: Vec<Action>, read_back: bool) -> Policy {
         read_back,
         retry: RetryPolicy::default(),
         cooldown: Duration::ZERO,
+        quotas: PolicyQuotas::default(),
+        reserve: 0.2,
         rules: vec![Rule { name: "all".into(), matcher: Matcher::default(), observe: false, actions }],
     }
 }
