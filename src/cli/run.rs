@@ -62,11 +62,11 @@ pub struct RunArgs {
     /// Long polls at a time (rate = pollers x 10 / round trip)
     #[arg(long, env = "FLEETWARDEN_POLLERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub pollers: u16,
-    /// Findings worked on at a time
+    /// Findings worked on at a time for each API operation that limits them
     #[arg(long, env = "FLEETWARDEN_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub concurrency: u16,
-    /// Messages held at a time, waiting ones included
-    #[arg(long, env = "FLEETWARDEN_MAX_IN_FLIGHT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Messages held at a time, waiting ones included; at most a sixth of them for one API operation
+    #[arg(long, env = "FLEETWARDEN_MAX_IN_FLIGHT", default_value_t = 384, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_in_flight: u32,
     /// How long a message stays hidden and a claim lasts, between heartbeats
     #[arg(long, env = "FLEETWARDEN_LEASE", default_value = "60s", value_parser = lease, value_name = "DURATION")]
@@ -254,6 +254,7 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
                 ("observed", counts.observed),
                 ("suppressed", counts.suppressed),
                 ("tried again or given back", counts.waiting),
+                ("parked for want of budget", counts.over_budget),
                 ("dead letters", counts.dead),
             ];
             let mut table = print::table(&["ended", how]);

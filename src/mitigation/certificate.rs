@@ -3,7 +3,8 @@
 use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
 use super::port::{CertificateStatus, IotControl};
 use crate::aws::{CallError, Class};
-use crate::finding::{ActionType, ResourceIdentifier};
+use crate::budget::Operation;
+use crate::finding::{ActionType, Finding, ResourceIdentifier};
 use crate::ledger::{Step, StepOutcome};
 use std::future::Future;
 
@@ -29,6 +30,14 @@ pub(super) async fn deactivate_devices<I: IotControl, J: Journal>(
     Ok(())
 }
 
+/// What [`deactivate_devices`] calls for an active certificate; an issuer's finding repeats all but the first for each of its own.
+pub(super) fn device_calls(finding: &Finding, read_back: bool) -> Vec<Operation> {
+    let mut calls = related_calls(finding);
+    calls.extend([Operation::DescribeCertificate, Operation::UpdateCertificate]);
+    calls.extend(read_back.then_some(Operation::DescribeCertificate));
+    calls
+}
+
 /// Deactivates the finding's CA certificate: no new device can register under it; registered ones go on.
 pub(super) async fn deactivate_ca<I: IotControl, J: Journal>(
     job: &Job<'_, I, J>,
@@ -40,6 +49,13 @@ pub(super) async fn deactivate_ca<I: IotControl, J: Journal>(
     };
     let (read, write) = (|| job.iot.describe_ca_certificate(id), || job.iot.deactivate_ca_certificate(id));
     deactivate(job, steps, (action, id), read, write).await
+}
+
+/// What [`deactivate_ca`] calls for an active certificate.
+pub(super) fn ca_calls(read_back: bool) -> Vec<Operation> {
+    let mut calls = vec![Operation::DescribeCaCertificate, Operation::UpdateCaCertificate];
+    calls.extend(read_back.then_some(Operation::DescribeCaCertificate));
+    calls
 }
 
 /// The device certificates that the finding is about. Intermediate-CA findings name the issuer; its devices' certificates come
@@ -56,6 +72,14 @@ pub(super) async fn device_certificates<I: IotControl, J: Journal>(
         },
         ResourceIdentifier::IssuerCertificate { .. } => related_certificates(job).await,
         _ => Err(job.does_not_fit(action)),
+    }
+}
+
+/// What [`device_certificates`] calls.
+pub(super) fn related_calls(finding: &Finding) -> Vec<Operation> {
+    match finding.resource.identifier {
+        ResourceIdentifier::IssuerCertificate { .. } => vec![Operation::ListRelatedResourcesForAuditFinding],
+        _ => Vec::new(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `ADD_THINGS_TO_THING_GROUP`: every thing that uses the certificate is in the groups.
 
-use super::certificate::device_certificates;
+use super::certificate::{device_certificates, related_calls};
 use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
 use super::port::{IotControl, Page};
 use crate::aws::{CallError, Class};
-use crate::finding::ActionType;
+use crate::budget::Operation;
+use crate::finding::{ActionType, Finding};
 use crate::ledger::{Step, StepOutcome};
 use std::future::Future;
 
@@ -74,6 +75,21 @@ pub(super) async fn add_things<I: IotControl, J: Journal>(
         steps.put(job.step(action, &target, StepOutcome::InOrder, "no device certificate is related to it"));
     }
     Ok(())
+}
+
+/// What [`add_things`] calls for a certificate that one thing uses, which is in none of `groups` groups yet.
+pub(super) fn add_calls(finding: &Finding, groups: usize, read_back: bool) -> Vec<Operation> {
+    let mut calls = lookup_calls(finding);
+    calls.extend(std::iter::repeat_n(Operation::AddThingToThingGroup, groups));
+    calls.extend(read_back.then_some(Operation::ListThingGroupsForThing));
+    calls
+}
+
+/// What [`thing_groups`] calls for a certificate that one thing uses.
+pub(super) fn lookup_calls(finding: &Finding) -> Vec<Operation> {
+    let mut calls = related_calls(finding);
+    calls.extend([Operation::ListPrincipalThings, Operation::ListThingGroupsForThing]);
+    calls
 }
 
 /// The groups of the things that use the finding's certificate, for rules that match on a thing group. Empty where the finding

@@ -3,6 +3,7 @@
 use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
 use super::port::{IotControl, LoggingOptions};
 use crate::aws::{CallError, Class};
+use crate::budget::Operation;
 use crate::finding::{ActionType, ResourceIdentifier};
 use crate::ledger::{Step, StepOutcome};
 use crate::policy::LogLevel;
@@ -61,6 +62,13 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
     };
     steps.put(job.step(ACTION, target, StepOutcome::Changed, detail));
     Ok(())
+}
+
+/// What [`enable`] calls where logging is off.
+pub(super) fn enable_calls(read_back: bool) -> Vec<Operation> {
+    let mut calls = vec![Operation::GetV2LoggingOptions, Operation::SetV2LoggingOptions];
+    calls.extend(read_back.then_some(Operation::GetV2LoggingOptions));
+    calls
 }
 
 fn satisfies(options: Option<&LoggingOptions>, level: LogLevel) -> bool {

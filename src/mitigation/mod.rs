@@ -1,6 +1,7 @@
 //! What is done about a finding: the `IotControl` port, its adapters, one file per action type.
 
 mod apply;
+mod calls;
 mod certificate;
 mod groups;
 mod iot;
@@ -14,6 +15,7 @@ mod port;
 mod publish;
 
 pub use apply::{Effect, apply};
+pub use calls::calls_of;
 pub use groups::thing_groups;
 pub use iot::AwsIot;
 pub use job::{ActionError, Job, Journal};

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Tries of one call before the finding is parked: with delays of about 0.2, 0.4, 0.8 s the whole stays well inside a lease.
 const TRIES: usize = 4;
@@ -20,13 +21,16 @@ pub struct Paced<I> {
     budgets: Arc<Budgets>,
     // Each call's jitter gets its own seed, derived from one that the worker was given.
     seed: Arc<AtomicU64>,
+    patience: Duration,
     may_call: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl<I> Paced<I> {
-    /// `seed` is for the jitter of retries.
-    pub fn new(inner: I, budgets: Arc<Budgets>, seed: u64) -> Self {
-        Self { inner: Arc::new(inner), budgets, seed: Arc::new(AtomicU64::new(seed)), may_call: Arc::new(|| true) }
+    /// A call waits no longer than `patience` for its slots, those of its retries included; a slot that does not come within it is
+    /// an error of class `Throttled`. `seed` is for the jitter of retries.
+    pub fn new(inner: I, budgets: Arc<Budgets>, patience: Duration, seed: u64) -> Self {
+        let (inner, seed) = (Arc::new(inner), Arc::new(AtomicU64::new(seed)));
+        Self { inner, budgets, seed, patience, may_call: Arc::new(|| true) }
     }
 
     /// The same account and budgets for the calls of one claim: `may_call` is asked after each wait for a slot, right before the
@@ -34,15 +38,17 @@ impl<I> Paced<I> {
     #[must_use]
     pub fn while_it_holds(&self, may_call: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let (inner, budgets, seed) = (Arc::clone(&self.inner), Arc::clone(&self.budgets), Arc::clone(&self.seed));
-        Self { inner, budgets, seed, may_call: Arc::new(may_call) }
+        Self { inner, budgets, seed, patience: self.patience, may_call: Arc::new(may_call) }
     }
 
     async fn call<T, F>(&self, operation: Operation, attempt: impl Fn() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>> + Send,
     {
+        let deadline = Instant::now() + self.patience;
         let in_slot = || async {
-            self.budgets.slot(operation).await?;
+            let slot = tokio::time::timeout_at(deadline, self.budgets.slot(operation)).await;
+            slot.map_err(|_| self.no_slot(operation))??;
             self.check(operation.as_str())?;
             let result = attempt().await;
             if let Err(CallError { class: Class::Throttled, .. }) = &result {
@@ -50,10 +56,10 @@ impl<I> Paced<I> {
             }
             result
         };
-        self.retry(in_slot).await
+        self.retry(deadline, in_slot).await
     }
 
-    async fn retry<T, F>(&self, attempt: impl FnMut() -> F) -> Result<T, CallError>
+    async fn retry<T, F>(&self, deadline: Instant, attempt: impl FnMut() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
@@ -66,8 +72,18 @@ impl<I> Paced<I> {
         attempt
             .retry(backoff)
             .sleep(tokio::time::sleep)
-            .when(|error: &CallError| matches!(error.class, Class::Throttled | Class::Transient) && (self.may_call)())
+            .when(|error: &CallError| {
+                let repeatable = matches!(error.class, Class::Throttled | Class::Transient);
+                repeatable && Instant::now() < deadline && (self.may_call)()
+            })
             .await
+    }
+
+    /// Work is begun only if its slots are near, so the rate was cut meanwhile, or others took what this process was used to getting.
+    /// The finding goes back to the queue, which is no failed attempt, rather than hold its place for longer than a claim lasts.
+    fn no_slot(&self, operation: Operation) -> CallError {
+        let message = format!("no slot of its budget came within {} s", self.patience.as_secs());
+        CallError::new(Class::Throttled, operation.as_str(), message)
     }
 
     /// The call was certainly not made, so that it may be made later. It came too late for want of a slot, as a throttled one does,
@@ -186,6 +202,6 @@ impl<I: IotControl> IotControl for Paced<I> {
             self.check("Publish")?;
             self.inner.publish(topic_arn, message).await
         };
-        self.retry(attempt).await
+        self.retry(Instant::now() + self.patience, attempt).await
     }
 }

@@ -7,6 +7,7 @@
 use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
 use super::port::{IotControl, PolicyVersion};
 use crate::aws::Class;
+use crate::budget::Operation;
 use crate::finding::{ActionType, ResourceIdentifier};
 use crate::ledger::{Step, StepOutcome};
 use serde_json::{Value, json};
@@ -79,6 +80,14 @@ pub(super) async fn replace_default<I: IotControl, J: Journal>(
     };
     steps.put(job.step(ACTION, policy, StepOutcome::Changed, detail));
     Ok(())
+}
+
+/// What [`replace_default`] calls for a policy that still has room for a version. A full one takes `GetPolicyVersion` and
+/// `DeletePolicyVersion` besides, which nobody can tell before it is read, and whose quotas are no lower.
+pub(super) fn replace_calls(read_back: bool) -> Vec<Operation> {
+    let mut calls = vec![Operation::GetPolicy, Operation::ListPolicyVersions, Operation::CreatePolicyVersion];
+    calls.extend(read_back.then_some(Operation::GetPolicy));
+    calls
 }
 
 /// Writes down what is about to change: the version in force and, where the policy is full, the oldest other version with its

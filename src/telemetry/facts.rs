@@ -4,6 +4,7 @@ use crate::aws::CallError;
 use crate::budget::{Operation, QuotaSource};
 use crate::ledger::{Finish, Status, Subject};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The facts of one worker (or of several in one process) since the start.
 #[derive(Debug, Default)]
@@ -26,6 +27,7 @@ pub struct Telemetry {
     lost_claims: AtomicU64,
     deleted: AtomicU64,
     parked: AtomicU64,
+    over_budget: AtomicU64,
     heartbeats: AtomicU64,
     breaker_trips: AtomicU64,
     budget_cuts: AtomicU64,
@@ -70,6 +72,8 @@ pub struct Counts {
     pub deleted: u64,
     /// Messages given back for later.
     pub parked: u64,
+    /// Of them, messages whose calls the budgets could not serve soon; each time anew.
+    pub over_budget: u64,
     /// Visibility and lease extensions.
     pub heartbeats: u64,
     /// Times the breaker opened.
@@ -105,6 +109,7 @@ impl Telemetry {
             lost_claims: read(&self.lost_claims),
             deleted: read(&self.deleted),
             parked: read(&self.parked),
+            over_budget: read(&self.over_budget),
             heartbeats: read(&self.heartbeats),
             breaker_trips: read(&self.breaker_trips),
             budget_cuts: read(&self.budget_cuts),
@@ -245,6 +250,11 @@ impl Telemetry {
 
     pub(crate) fn parked(&self, n: usize) {
         add(&self.parked, n as u64);
+    }
+
+    pub(crate) fn over_budget(&self, key: &str, operation: Operation, back_in: Duration) {
+        add(&self.over_budget, 1);
+        tracing::debug!(finding = key, %operation, seconds = back_in.as_secs(), "parked: its budget cannot serve it soon");
     }
 
     pub(crate) fn acknowledgement_failed(&self, error: &CallError) {

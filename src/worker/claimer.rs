@@ -5,6 +5,7 @@ use super::bundle::split;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Settlement, Ticket};
+use super::lines::{Place, TooLong};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
 use super::shared::Shared;
@@ -12,7 +13,7 @@ use super::subject::{finding_subject, summary_subject};
 use crate::aws::{CallError, Class};
 use crate::finding::{Content, Rejected, Replay};
 use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, ReplayMode};
-use crate::mitigation::IotControl;
+use crate::mitigation::{IotControl, calls_of};
 use crate::queue::Queue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ struct Wish {
     work: Work,
     request: ClaimRequest,
     source: String,
+    place: Place,
 }
 
 /// Runs until every receiver is gone and every message is claimed, split, given back or dead.
@@ -105,7 +107,10 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
         _ => ReplayMode::Fresh,
     };
     match shared.claims.meet(&subject.key, &subject.fingerprint, ticket) {
-        Met::Fresh => Some(Wish { work, request: ClaimRequest { subject, replay }, source: arrival.source }),
+        Met::Fresh => {
+            let place = line_up(shared, &subject.key, &work)?;
+            Some(Wish { work, request: ClaimRequest { subject, replay }, source: arrival.source, place })
+        }
         Met::Follows => {
             shared.telemetry.follower(&subject.key);
             None
@@ -114,6 +119,24 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             let dead = DeadLetter::mismatch(&subject, arrival.source, ticket.delivery());
             let shared = Arc::clone(shared);
             tasks.spawn(async move { dead.send_and_settle(&shared, ticket).await });
+            None
+        }
+    }
+}
+
+/// A place in line for work that was just met; `None` if its message was parked. Before the ledger is asked, so that a message that
+/// comes and goes costs no write.
+fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<Place> {
+    let calls = match work {
+        Work::Finding(finding) => calls_of(&shared.policy, finding),
+        // One for thousands of findings, and begun soon or late, it pages on for as long as it takes.
+        Work::Summary(_) => Vec::new(),
+    };
+    match shared.lines.join(calls, |most| shared.jitter(most)) {
+        Ok(place) => Some(place),
+        Err(TooLong { operation, back_in }) => {
+            shared.telemetry.over_budget(key, operation, back_in);
+            shared.claims.end(key, Settlement::Park(back_in));
             None
         }
     }
@@ -219,6 +242,7 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
 ) {
     shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
     let shared = Arc::clone(shared);
-    let forced = wish.request.replay == ReplayMode::Force;
-    tasks.spawn(process(shared, Task { work: wish.work, record: claim.record, source: wish.source, forced }));
+    let Wish { work, request, source, place } = wish;
+    let forced = request.replay == ReplayMode::Force;
+    tasks.spawn(process(shared, Task { work, record: claim.record, source, forced, place }));
 }

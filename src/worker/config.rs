@@ -38,13 +38,15 @@ pub struct WorkerConfig {
     pub id: String,
     /// Long polls at a time. Rate = pollers x 10 / round trip: 4 pollers at 20 ms receive 2,000 messages a second.
     pub pollers: usize,
-    /// Findings worked on at a time.
+    /// Findings worked on at a time for each API operation that limits them: those who wait for `UpdateCertificate` keep nobody from
+    /// `AddThingToThingGroup`.
     pub concurrency: usize,
-    /// Messages held at a time, waiting ones included (P8).
+    /// Messages held at a time, waiting ones included (P8); those that wait for one API operation are at most a sixth of them.
     pub max_in_flight: usize,
     /// Bytes of message bodies held at a time (P8); may be overshot by one receive of each poller.
     pub max_in_flight_bytes: usize,
-    /// How long a received message stays invisible, and how long a claim lasts, between heartbeats.
+    /// How long a received message stays invisible, and how long a claim lasts, between heartbeats. Also the longest that a call waits
+    /// for its slots; work is begun only if they come within an eighth of it.
     pub lease: Duration,
     /// How long a poll waits for a message; at most 20 s.
     pub poll_wait: Duration,
@@ -65,7 +67,7 @@ impl WorkerConfig {
             id: id.into(),
             pollers: 4,
             concurrency: 64,
-            max_in_flight: 256,
+            max_in_flight: 384,
             max_in_flight_bytes: 32 * 1024 * 1024,
             lease: Duration::from_secs(60),
             poll_wait: Duration::from_secs(20),

@@ -1,11 +1,12 @@
 //! Wires the stages, owns concurrency, drain and health.
 //!
 //! ```text
-//! receive -> decode -> claim (25 a request) -> decide -> authenticate -> budget -> act -> finish (25) -> delete or give back (10)
+//! receive -> decode -> line up or park -> claim (25 a request) -> decide -> authenticate -> budget -> act -> finish (25) -> delete or give back (10)
 //! ```
 //!
 //! Each stage hands the next an owned value. A message's ticket travels with its finding: whoever drops it without a word gives
-//! the message back. In-flight messages are bounded by permits that their deliveries hold.
+//! the message back. In-flight messages are bounded by permits that their deliveries hold, and by what the budgets can serve soon:
+//! a finding whose calls would have to wait for longer is parked before the ledger is asked for it (`lines`).
 
 mod acknowledge;
 mod batch;
@@ -18,6 +19,7 @@ mod dead_letter;
 mod delivery;
 mod finisher;
 mod heartbeat;
+mod lines;
 mod process;
 mod receiver;
 mod run;

@@ -2,6 +2,7 @@
 
 use super::dead_letter::DeadLetter;
 use super::delivery::Settlement;
+use super::lines::Place;
 use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::defender;
@@ -37,6 +38,8 @@ pub(super) struct Task {
     pub record: Record,
     pub source: String,
     pub forced: bool,
+    /// Held to the end, whichever it is.
+    pub place: Place,
 }
 
 /// What the work came to.
@@ -127,10 +130,11 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
     progress: &Progress,
     rule: &mut Option<String>,
 ) -> Outcome {
-    let _slot = tokio::select! {
+    let permits = shared.lines.permits(&task.place);
+    let _permit = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return given_back("the worker stopped before it was begun"),
-        slot = shared.slots.acquire() => slot,
+        permit = async { Some(permits?.acquire().await) } => permit,
     };
     // A finding that kills its worker over and over again must not live for ever.
     if task.record.attempts >= shared.policy.retry.max_attempts {

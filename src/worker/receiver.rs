@@ -43,6 +43,9 @@ impl Bounds {
 /// poll dropped later than that was handed comes back after its visibility timeout.
 const LAST_POLL: Duration = Duration::from_secs(1);
 
+/// Between two polls of a receiver while thousands are parked for want of budget.
+const SLOW_POLL: Duration = Duration::from_secs(1);
+
 /// Polls until a stop is asked for.
 pub(super) async fn receive<Q: Queue, L, I>(
     shared: Arc<Shared<Q, L, I>>,
@@ -52,6 +55,12 @@ pub(super) async fn receive<Q: Queue, L, I>(
     let mut failures: u32 = 0;
     let mut idle = false;
     while shared.breaker.may_receive(&shared.stop).await {
+        if shared.lines.is_crowded() {
+            tokio::select! {
+                () = tokio::time::sleep(SLOW_POLL) => {}
+                () = shared.stop.cancelled() => break,
+            }
+        }
         let Some(permits) = message_permits(&bounds, &shared).await else { break };
         let asked = Instant::now();
         let poll = shared.queue.receive(permits.len(), shared.config.poll_wait, shared.config.lease);

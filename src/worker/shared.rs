@@ -4,6 +4,7 @@ use super::breaker::Breaker;
 use super::claims::Claims;
 use super::config::{Worker, WorkerConfig};
 use super::delivery::{InFlight, Settled};
+use super::lines::Lines;
 use crate::clock::Clock;
 use crate::ledger::{Finish, WriteError};
 use crate::mitigation::Paced;
@@ -11,7 +12,7 @@ use crate::policy::Policy;
 use crate::telemetry::Telemetry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
+use tokio::sync::{RwLock, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// A finish, and who waits to hear that it is durable.
@@ -34,8 +35,7 @@ pub(super) struct Shared<Q, L, I> {
     pub breaker: Arc<Breaker>,
     pub in_flight: InFlight,
     pub claims: Claims,
-    /// Findings worked on at a time.
-    pub slots: Semaphore,
+    pub lines: Lines,
     /// Held to write by a heartbeat, to read by an acknowledgement: a message is never hidden again after it was deleted or given
     /// back.
     pub extending: RwLock<()>,
@@ -57,9 +57,10 @@ impl<Q, L, I> Shared<Q, L, I> {
         stop: CancellationToken,
     ) -> Self {
         let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
-        let iot = Paced::new(iot, budgets, config.seed);
+        let lines = Lines::new(Arc::clone(&budgets), &config);
+        let iot = Paced::new(iot, budgets, config.lease, config.seed);
         Self {
-            slots: Semaphore::new(config.concurrency),
+            lines,
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             in_flight: InFlight::default(),
             claims: Claims::new(config.lease),

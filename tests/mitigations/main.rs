@@ -5,6 +5,7 @@
 
 mod bench;
 mod ca_certificate;
+mod calls;
 mod certificate;
 mod groups;
 mod late_reading;

@@ -11,6 +11,7 @@ mod failures;
 mod hanging;
 mod house;
 mod leases;
+mod lines;
 mod many;
 mod once;
 mod outages;

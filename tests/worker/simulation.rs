@@ -2,6 +2,7 @@
 
 use crate::house::*;
 use fleetwarden::aws::{Class, Fate, Fates};
+use fleetwarden::budget::{BudgetConfig, Budgets, Operation};
 use fleetwarden::finding::{Finding, ResourceIdentifier};
 use fleetwarden::ledger::{Status, StepOutcome};
 use fleetwarden::policy::BLANK_POLICY;
@@ -73,14 +74,26 @@ impl Fleet {
     }
 }
 
-fn spawn(house: &House, name: &str, rng: &mut fastrand::Rng) -> (Arc<Process>, Running) {
+fn spawn(house: &House, name: &str, rng: &mut fastrand::Rng, budget: &BudgetConfig) -> (Arc<Process>, Running) {
     let process = Arc::new(Process { rng: Mutex::new(rng.fork()), dead: AtomicBool::new(false) });
     let mut worker = meeting(house.worker(name), process.clone());
+    // Its own: what a dead process had in hand waits for its budget no more.
+    worker.budgets = Arc::new(Budgets::new(budget));
     worker.clock = house.clock.skewed(jiff::SignedDuration::from_millis(rng.i64(-2_000..2_000)));
     // Shorter than many calls take, so that a stop cuts work off.
     worker.config.drain = Duration::from_millis(rng.u64(0..5_000));
     (worker.config.seed, worker.config.concurrency, worker.config.max_in_flight) = (rng.u64(..), 4, 12);
     (process, start_for_good(worker))
+}
+
+/// So little that most messages are parked for want of budget, many of them several times.
+fn scarce() -> BudgetConfig {
+    let scarce = [
+        (Operation::UpdateCertificate, 0.2),
+        (Operation::CreatePolicyVersion, 0.2),
+        (Operation::DescribeAuditFinding, 1.0),
+    ];
+    BudgetConfig { quotas: scarce.into(), ..BudgetConfig::default() }
 }
 
 async fn simulate(seed: u64) {
@@ -89,6 +102,7 @@ async fn simulate(seed: u64) {
     house.policy.retry.max_attempts = 100;
     house.policy.read_back = rng.bool();
     house.policy.cooldown = Duration::from_secs(if rng.bool() { 3600 } else { 0 });
+    let budget = if seed % 2 == 1 { scarce() } else { BudgetConfig::default() };
     let fleet = Fleet::new(&house);
     let mut order: Vec<&Finding> = fleet.all().collect();
     rng.shuffle(&mut order);
@@ -100,7 +114,7 @@ async fn simulate(seed: u64) {
     }
     house.send("poison").await;
 
-    let mut running = vec![spawn(&house, "w0", &mut rng), spawn(&house, "w1", &mut rng)];
+    let mut running = vec![spawn(&house, "w0", &mut rng, &budget), spawn(&house, "w1", &mut rng, &budget)];
     for restart in 2..6 {
         tokio::time::sleep(Duration::from_millis(rng.u64(100..40_000))).await;
         let (process, worker) = running.remove(rng.usize(0..2));
@@ -109,7 +123,7 @@ async fn simulate(seed: u64) {
         } else {
             finish(worker.end()).await;
         }
-        running.push(spawn(&house, &format!("w{restart}"), &mut rng));
+        running.push(spawn(&house, &format!("w{restart}"), &mut rng, &budget));
     }
     tokio::time::sleep(Duration::from_secs(600)).await;
     for (_, worker) in running {
@@ -117,6 +131,13 @@ async fn simulate(seed: u64) {
     }
     house.work().await;
     check(&house, &fleet);
+    if seed % 2 == 1 {
+        let parked = house.telemetry.counts().over_budget;
+        assert!(
+            parked >= 5,
+            "only {parked} messages were parked for want of budget: the simulation shows nothing of it"
+        );
+    }
 }
 
 fn check(house: &House, fleet: &Fleet) {

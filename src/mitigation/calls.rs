@@ -1,0 +1,35 @@
+//! What a finding will call of AWS, told before it is begun.
+
+use super::{certificate, groups, logging, policy_version};
+use crate::budget::Operation;
+use crate::finding::Finding;
+use crate::policy::{Action, Facts, Policy, Verdict, decide};
+
+/// The paced calls that `policy` makes for `finding` where everything is still to be changed; an operation that is called twice is
+/// there twice.
+///
+/// An estimate, good for telling whose turn is near: without having looked anything up it takes one certificate for a finding and one
+/// thing for a certificate, and decides a rule that asks for a thing group as if there were none.
+pub fn calls_of(policy: &Policy, finding: &Finding) -> Vec<Operation> {
+    let mut calls = Vec::new();
+    if policy.needs_thing_groups(finding) {
+        calls.extend(groups::lookup_calls(finding));
+    }
+    if let Verdict::Act(actions) = decide(policy, finding, &Facts::default()).verdict {
+        calls.extend(policy.verify_finding.then_some(Operation::DescribeAuditFinding));
+        calls.extend(actions.iter().flat_map(|action| of_action(action, finding, policy.read_back)));
+    }
+    calls
+}
+
+fn of_action(action: &Action, finding: &Finding, read_back: bool) -> Vec<Operation> {
+    match action {
+        Action::UpdateDeviceCertificate => certificate::device_calls(finding, read_back),
+        Action::UpdateCaCertificate => certificate::ca_calls(read_back),
+        Action::AddThingsToThingGroup { thing_groups, .. } => groups::add_calls(finding, thing_groups.len(), read_back),
+        Action::ReplaceDefaultPolicyVersion { .. } => policy_version::replace_calls(read_back),
+        Action::EnableIotLogging { .. } => logging::enable_calls(read_back),
+        // SNS takes 30,000 messages a second: nothing to pace.
+        Action::PublishFindingToSns { .. } => Vec::new(),
+    }
+}
