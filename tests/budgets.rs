@@ -102,6 +102,7 @@ async fn a_worker_that_is_alone_has_the_whole_budget_from_its_first_second_on() 
 
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_has_its_share_within_two_seconds() {
+    let mut all = 0;
     for seed in 0..20 {
         let house = House::new(10.0);
         let first = house.worker(seed);
@@ -114,9 +115,12 @@ async fn a_newcomer_has_its_share_within_two_seconds() {
         let started = Instant::now();
         let times = saturate(&newcomer, seconds(4)).await;
         let in_two_more = times.iter().filter(|at| **at - started >= seconds(2)).count();
-        assert!(in_two_more >= 5, "seed {seed}: {in_two_more} of 20 slots after two seconds");
+        // Slots come in handfuls: not every two seconds are alike.
+        assert!(in_two_more >= 4, "seed {seed}: {in_two_more} of 20 slots after two seconds");
+        all += in_two_more;
         working.abort();
     }
+    assert!(all >= 180, "{all} of 400 slots, of which half were its share");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,15 +5,15 @@ use super::timeline::{self, PERIOD, Plan, SECOND, Wish};
 use crate::ledger::{Change, Changed, Timeline};
 use std::collections::VecDeque;
 
-/// A slot that nobody waited for when its time came may be taken so much later; then it is gone. Slots are an eighth of a second
-/// apart where most is at stake; calls that wander further would meet the next ones.
-const GRACE: i64 = 20_000;
+/// A slot that nobody waited for when its time came may be taken so much later; then it is gone. The spread of the slots leaves room
+/// for 15 ms, of which calls that take some 10 ms more or less to reach AWS, and a timer's millisecond, need most.
+const GRACE: i64 = 4_000;
 
 /// Reservations that may come early: one worker finds out at once how much it can use, instead of over several seconds.
 const BURST: i64 = 2;
 
 /// The most that a reservation comes early by chance.
-const EAGER: i64 = PERIOD / 2;
+const EAGER: i64 = PERIOD * 2 / 3;
 
 /// How fast the part that others have is forgotten.
 const MEMORY: f64 = 2.0;

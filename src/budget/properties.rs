@@ -133,7 +133,7 @@ proptest! {
                 let now = fleet.now;
                 if let Some(timeline) = fleet.ledger.timeline(KEY).await.unwrap() {
                     // Its reach when others have all, what others may have reserved since it read, and the last slot.
-                    assert!(timeline.next_free - now <= 1_760_000, "{} us ahead", timeline.next_free - now);
+                    assert!(timeline.next_free - now <= 1_610_000, "{} us ahead", timeline.next_free - now);
                 }
             }
         });

@@ -20,8 +20,9 @@ pub(super) const PERIOD: i64 = 900_000;
 const MARGIN: i64 = 80_000;
 
 /// How much further a worker may reach when others have the whole timeline than when it is alone: who gets little, finds room beyond
-/// what is full for others, and so the shares become equal.
-const HUNGER: i64 = 450_000;
+/// what is full for others, and so the shares become equal. Not more: what workers hold when they die is lost, and the fleet stands
+/// still for so long.
+const HUNGER: i64 = 300_000;
 
 /// How much others may have reserved between the read of a timeline and the write, without the write being refused.
 const CROWD: i64 = 200_000;
