@@ -129,8 +129,8 @@ impl Lines {
     ///
     /// `jitter` gives a random part of the duration that it is given.
     pub fn join(&self, calls: Vec<Operation>, jitter: impl FnOnce(Duration) -> Duration) -> Result<Place, TooLong> {
-        let longest = calls.iter().copied().max_by_key(|&operation| self.budgets.wait(operation));
-        if let Some(operation) = longest.filter(|&operation| self.budgets.wait(operation) > self.soon) {
+        let longest = calls.iter().copied().max_by_key(|&operation| self.wait(operation));
+        if let Some(operation) = longest.filter(|&operation| self.wait(operation) > self.soon) {
             return Err(TooLong { operation, back_in: self.send_away(operation, jitter) });
         }
         let slower = |one: &Operation, other: &Operation| self.budgets.rate(*one).total_cmp(&self.budgets.rate(*other));
@@ -142,6 +142,13 @@ impl Lines {
         }
         let seat = Seat { operation, lines: Arc::clone(&self.lines), room: self.room };
         Ok(Place { line: Some(operation), _held: Some((self.budgets.book(calls), seat)) })
+    }
+
+    /// The wait behind what is booked, at the best rate of late: what a worker gets of a shared budget varies from second to second.
+    fn wait(&self, operation: Operation) -> Duration {
+        let (rate, wait) = (self.budgets.rate(operation), self.budgets.wait(operation));
+        let best = lock(&self.lines).entry(operation).or_default().best_rate(rate, Instant::now());
+        wait.mul_f64(rate / best)
     }
 
     /// Takes one more finding in hand, if there is room in the line.
