@@ -8,8 +8,7 @@ use super::shared::SharedPace;
 use crate::aws::CallError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What one operation's budget is and how many slots of it were taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +38,6 @@ struct Entry {
     shared: Option<Arc<SharedPace>>,
     taken: AtomicU64,
     throttled: AtomicU64,
-    booked: AtomicUsize,
 }
 
 impl Budgets {
@@ -64,7 +62,6 @@ impl Budgets {
                 shared: shared(operation),
                 taken: AtomicU64::new(0),
                 throttled: AtomicU64::new(0),
-                booked: AtomicUsize::new(0),
             };
             (operation, entry)
         };
@@ -96,22 +93,9 @@ impl Budgets {
         }
     }
 
-    /// Counts work in hand that will call each of `operations` about once, until the booking is dropped.
-    pub fn book(self: &Arc<Self>, operations: Vec<Operation>) -> Booking {
-        for operation in &operations {
-            if let Some(entry) = self.by_operation.get(operation) {
-                entry.booked.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        Booking { budgets: Arc::clone(self), operations }
-    }
-
-    /// How long work that is booked now would wait for `operation`, behind what is booked already and at the rate that this process
-    /// gets of the budget lately.
-    pub fn wait(&self, operation: Operation) -> Duration {
-        let Some(entry) = self.by_operation.get(&operation) else { return Duration::ZERO };
-        let booked = entry.booked.load(Ordering::Relaxed);
-        Duration::from_secs_f64(booked as f64 / self.rate(operation))
+    /// The calls per second that the budget of `operation` allows when it is not cut.
+    pub fn budget(&self, operation: Operation) -> f64 {
+        self.by_operation.get(&operation).map_or(f64::INFINITY, |entry| entry.pace.per_second())
     }
 
     /// The calls per second that this process gets of `operation`: the whole budget, or what it had of it lately if others use it.
@@ -137,22 +121,5 @@ impl Budgets {
             })
             .filter(|(_, usage)| usage.taken > 0)
             .collect()
-    }
-}
-
-/// Work in hand that counts for [`Budgets::wait`].
-#[derive(Debug)]
-pub struct Booking {
-    budgets: Arc<Budgets>,
-    operations: Vec<Operation>,
-}
-
-impl Drop for Booking {
-    fn drop(&mut self) {
-        for operation in &self.operations {
-            if let Some(entry) = self.budgets.by_operation.get(operation) {
-                entry.booked.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
     }
 }

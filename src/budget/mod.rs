@@ -23,7 +23,7 @@ mod service_quotas;
 mod shared;
 mod timeline;
 
-pub use budgets::{Booking, Budgets, Use};
+pub use budgets::{Budgets, Use};
 pub use config::{BudgetConfig, HIGHEST_QUOTA, MOST_RESERVED, RESERVE, is_quota, is_reserve};
 pub use fleet::{Fleet, timeline_key};
 pub use operation::Operation;

@@ -212,7 +212,7 @@ async fn work(
             until_empty: true,
             poll_wait: Duration::from_secs(1),
             pollers: 2,
-            concurrency: 64,
+            max_in_flight: 128,
             seed: options.seed.wrapping_add(i as u64),
             ..WorkerConfig::new(format!("demo-worker-{i}"), origin)
         };

@@ -132,7 +132,7 @@ fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<
         // One for thousands of findings, and begun soon or late, it pages on for as long as it takes.
         Work::Summary(_) => Vec::new(),
     };
-    match shared.lines.join(calls, |most| shared.jitter(most)) {
+    match shared.lines.join(&calls, |most| shared.jitter(most)) {
         Ok(place) => Some(place),
         Err(TooLong { operation, back_in }) => {
             shared.telemetry.over_budget(key, operation, back_in);

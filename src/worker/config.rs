@@ -41,7 +41,7 @@ pub struct WorkerConfig {
     /// Findings worked on at a time for each API operation that limits them: those who wait for `UpdateCertificate` keep nobody from
     /// `AddThingToThingGroup`.
     pub concurrency: usize,
-    /// Messages held at a time, waiting ones included (P8); those that wait for one API operation are at most a sixth of them.
+    /// Messages held at a time, waiting ones included (P8).
     pub max_in_flight: usize,
     /// Bytes of message bodies held at a time (P8); may be overshot by one receive of each poller.
     pub max_in_flight_bytes: usize,
@@ -67,7 +67,7 @@ impl WorkerConfig {
             id: id.into(),
             pollers: 4,
             concurrency: 64,
-            max_in_flight: 384,
+            max_in_flight: 256,
             max_in_flight_bytes: 32 * 1024 * 1024,
             lease: Duration::from_secs(60),
             poll_wait: Duration::from_secs(20),
