@@ -92,6 +92,9 @@ impl Decoder<'_> {
             }
         };
         let mut inner = at.inside("message");
+        if at.path.is_empty() {
+            inner.envelopes = 0;
+        }
         inner.from.own = header.place.clone();
         inner.from.replay = header.replay.clone().or(inner.from.replay);
         let arrivals = match object.get("message") {

@@ -15,5 +15,6 @@ mod leases;
 mod many;
 mod once;
 mod outages;
+mod regressions;
 mod simulation;
 mod slow;
