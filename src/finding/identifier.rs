@@ -40,11 +40,15 @@ impl ResourceIdentifier {
         let mut members = object.map.iter().filter(|(_, value)| !value.is_null());
         match (members.next(), members.next()) {
             (Some((member, value)), None) if (1..=256).contains(&member.len()) => {
-                let value = value.to_string();
-                if deeper_than(value.as_bytes(), MAX_IDENTIFIER_DEPTH) {
+                let text = value.to_string();
+                if deeper_than(text.as_bytes(), MAX_IDENTIFIER_DEPTH) {
                     return Err(format!("{} nests deeper than {MAX_IDENTIFIER_DEPTH} levels", object.at(member)));
                 }
-                Ok(Self::Other { member: member.clone(), value })
+                // `serde_json` may miss a long fraction by one last digit, and then again: it would be another resource each time.
+                if serde_json::from_str(&text).ok().as_ref() != Some(value) {
+                    return Err(format!("{} has a number that cannot be kept exactly; send a text", object.at(member)));
+                }
+                Ok(Self::Other { member: member.clone(), value: text })
             }
             (None, _) => Err(format!("{} names no resource; exactly one member is expected", object.path)),
             _ => Err(format!("{} has several members and none that is known; exactly one is expected", object.path)),
