@@ -1,4 +1,5 @@
 //! What holds for every message, whatever is in it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use fleetwarden::finding::{
     Arrival, Content, Finding, Origin, RejectReason, Replay, Resource, ResourceIdentifier, Severity, catalogue, decode,

@@ -36,8 +36,10 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 struct Watched {
     queue: MemoryQueue,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Log,
 }
+
+type Log = Arc<Mutex<Vec<Asked>>>;
 
 #[derive(Debug, Clone)]
 enum Asked {
@@ -76,7 +78,7 @@ impl Queue for Watched {
 }
 
 /// The worker on watched queues, and what it asks of the one that it receives from.
-fn watched(worker: TwinWorker) -> (Worker<Watched, TwinLedger, TwinIot>, Arc<Mutex<Vec<Asked>>>) {
+fn watched(worker: TwinWorker) -> (Worker<Watched, TwinLedger, TwinIot>, Log) {
     let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
     let (queue, dead_letters) = (Watched::new(queue), Watched::new(dead_letters));
     let asked = Arc::clone(&queue.asked);
