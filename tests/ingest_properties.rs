@@ -1,8 +1,9 @@
 //! What holds for every message, whatever is in it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use fleetwarden::finding::{
     Arrival, Content, Finding, Origin, RejectReason, Replay, Resource, ResourceIdentifier, Severity, catalogue, decode,
-    encode_own, keys,
+    encode_own, encode_replay, keys,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -116,6 +117,11 @@ prop_compose! {
     }
 }
 
+/// To the last millisecond of the year 9999.
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![0..1_000_000_i64, 99_999_999_000_i64..100_000_001_000, 0..253_402_300_800_000_i64]
+}
+
 fn check_name() -> impl Strategy<Value = String> {
     prop_oneof![
         (0..catalogue::CHECKS.len()).prop_map(|index| catalogue::CHECKS[index].name.to_owned()),
@@ -137,8 +143,7 @@ prop_compose! {
         resource in resource(),
         related in prop::collection::vec(resource(), 0..3),
         suppressed in any::<bool>(),
-        // A time below 1e11 is taken for seconds.
-        times in (prop::option::of(100_000_000_000_i64..253_402_300_800_000), prop::option::of(100_000_000_000_i64..253_402_300_800_000)),
+        times in (prop::option::of(time()), prop::option::of(time())),
     ) -> Finding {
         Finding {
             finding_id, account: place.0, region: place.1, task_id, check, reason_code, reason, severity, resource, related,
@@ -317,4 +322,71 @@ fn a_policy_has_one_lock_whichever_version_a_finding_names() {
     };
     assert_eq!(policy("1").lock_key("a", "r"), policy("2").lock_key("a", "r"));
     assert_eq!(policy("1").lock_key("a", "r"), "a|r|policyVersionIdentifier~p");
+}
+
+fn workshop_finding(change: impl FnOnce(&mut Value)) -> String {
+    let mut native: Value = serde_json::from_str(include_str!("fixtures/finding_iot_policy.json")).unwrap();
+    change(&mut native);
+    native.to_string()
+}
+
+fn only(body: &str) -> Arrival {
+    let mut arrivals = decode(body, &here());
+    assert_eq!(arrivals.len(), 1);
+    arrivals.remove(0)
+}
+
+/// The finding in the body, if it is accepted, comes back from our own envelope.
+fn is_refused_or_comes_back(body: &str) -> bool {
+    match only(body).content {
+        Ok(Content::Finding(finding)) => {
+            assert_eq!(only(&encode_own(&finding, None)).content, Ok(Content::Finding(finding)), "{body}");
+            false
+        }
+        Ok(Content::Summary(summary)) => panic!("{summary:?}"),
+        Err(_) => true,
+    }
+}
+
+/// Bug, found by the fuzzer: written as the milliseconds 1791144, it was read again as seconds.
+#[test]
+fn a_time_before_1973_is_the_same_time_once_it_was_written_and_read() {
+    for time in [json!(1791.144), json!(0), json!(0.001), json!(99_999_999.999), json!(100_000_000)] {
+        assert!(!is_refused_or_comes_back(&workshop_finding(|native| native["findingTime"] = time)));
+    }
+}
+
+/// Bug: the last half millisecond of the year 9999 was accepted, rounded up, and refused when it came again.
+#[test]
+fn a_time_that_rounds_to_the_year_10000_is_refused() {
+    let body = workshop_finding(|native| native["findingTime"] = json!(253_402_300_799_999.8));
+    assert!(is_refused_or_comes_back(&body));
+    let body = workshop_finding(|native| native["findingTime"] = json!(253_402_300_799_999.4));
+    assert!(!is_refused_or_comes_back(&body));
+}
+
+/// Bug: an identifier as deep as a body may be was accepted, and was too deep inside our own envelope.
+#[test]
+fn an_identifier_of_unknown_kind_that_our_own_envelope_could_not_carry_is_refused() {
+    let nested = |levels| {
+        let value: Value = serde_json::from_str(&format!("{}{}", "[".repeat(levels), "]".repeat(levels))).unwrap();
+        workshop_finding(|native| native["nonCompliantResource"]["resourceIdentifier"] = json!({ "future": value }))
+    };
+    assert!(!is_refused_or_comes_back(&nested(10)));
+    assert!((1..=61).map(nested).filter(|body| is_refused_or_comes_back(body)).count() > 20);
+}
+
+/// Bug: a dead letter in as many envelopes as are allowed was refused as a replay, which is one more.
+#[test]
+fn a_dead_letter_in_as_many_envelopes_as_are_allowed_can_be_replayed() {
+    let mut body = workshop_finding(|_| {});
+    for envelopes in 1..=6 {
+        body = json!({ "Type": "Notification", "TopicArn": "t", "Message": body }).to_string();
+        let replay = Replay { force: true, replay_of: Some("message-1".into()), by: None };
+        let once = encode_replay(&body, &replay);
+        for replayed in [once.clone(), encode_replay(&once, &replay)] {
+            assert_eq!(only(&replayed).content, only(&body).content, "{envelopes} envelopes");
+            assert!(only(&replayed).content.is_ok());
+        }
+    }
 }

@@ -7,9 +7,13 @@ use serde_json::Value;
 pub(super) const MAX_BODY: usize = 1 << 20;
 /// Objects and lists inside each other. A finding needs 5; `serde_json` itself stops at 128.
 pub(super) const MAX_DEPTH: usize = 64;
+/// The same for an identifier of a kind that this version does not know; the API's deepest has 1, and the rest of a message must
+/// leave room for envelopes.
+pub(super) const MAX_IDENTIFIER_DEPTH: usize = 16;
 /// Entries of one message, over all its `Records` lists. Lambda hands on at most 10,000, SQS batches hold 10.
 pub(super) const MAX_RECORDS: usize = 1000;
-/// Envelopes inside each other: a record, its body's envelope, that one's message, our own, and room for a detour.
+/// Envelopes inside each other: a record, its body's envelope, that one's message, our own, and room for a detour. An outermost one
+/// of our own is not counted, so that whatever was accepted can be replayed.
 pub(super) const MAX_ENVELOPES: usize = 6;
 
 /// Reads JSON text of bounded depth. `path` says where the text stands, for the sentence.
@@ -26,7 +30,7 @@ pub(super) fn parse(text: &str, path: &str) -> Result<Value, (RejectReason, Stri
 }
 
 /// Counts brackets outside strings, without recursion. Text that is no JSON is counted too, and refused later.
-fn deeper_than(text: &[u8], limit: usize) -> bool {
+pub(super) fn deeper_than(text: &[u8], limit: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text {
         match (in_string, byte) {

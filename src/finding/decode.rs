@@ -92,6 +92,9 @@ impl Decoder<'_> {
             }
         };
         let mut inner = at.inside("message");
+        if at.path.is_empty() {
+            inner.envelopes = 0;
+        }
         inner.from.own = header.place.clone();
         inner.from.replay = header.replay.clone().or(inner.from.replay);
         let arrivals = match object.get("message") {
@@ -134,12 +137,19 @@ impl Decoder<'_> {
             let inner = Layer { path: join(&at.path, "Sns"), ..at.clone() };
             return self.sns(Object { map, path: &inner.path }, text, &inner);
         }
-        if let Some(Value::String(body)) = record.get("body") {
-            let member = |name: &str| record.get(name).and_then(Value::as_str);
-            let arn = member("eventSourceARN").unwrap_or_default();
+        if let Value::Object(map) = record
+            && let Some(Value::String(body)) = map.get("body")
+        {
+            let object = Object { map, path: &at.path };
+            let (arn, region) = match (object.text("eventSourceARN"), object.text("awsRegion")) {
+                (Ok(arn), Ok(region)) => (arn.unwrap_or_default(), region),
+                (Err(what), _) | (_, Err(what)) => {
+                    let message = format!("{what}; send records as SQS hands them on");
+                    return vec![refuse(RejectReason::UnknownMessage, message, text, &at.from)];
+                }
+            };
             let mut queue = Place::of_arn(arn, "sqs");
-            queue.region =
-                queue.region.or_else(|| member("awsRegion").filter(|text| is_region(text)).map(str::to_owned));
+            queue.region = queue.region.or_else(|| region.filter(|text| is_region(text)).map(str::to_owned));
             let arn = queue.account.is_some().then_some(arn);
             let region = queue.region.clone();
             let mut inner = at.inside("body");
@@ -155,7 +165,12 @@ impl Decoder<'_> {
 
     fn sns(&mut self, object: Object<'_>, text: &str, at: &Layer) -> Vec<Arrival> {
         let refused = |reason, message| vec![refuse(reason, message, text, &at.from)];
-        let kind = object.get("Type").and_then(Value::as_str).unwrap_or("Notification");
+        let (kind, arn) = match (object.text("Type"), object.text("TopicArn")) {
+            (Ok(kind), Ok(arn)) => (kind.unwrap_or("Notification"), arn.unwrap_or_default()),
+            (Err(what), _) | (_, Err(what)) => {
+                return refused(RejectReason::UnknownMessage, format!("{what}; send what SNS delivers, unchanged"));
+            }
+        };
         match kind {
             "Notification" => {}
             "SubscriptionConfirmation" => {
@@ -177,7 +192,6 @@ impl Decoder<'_> {
             let message = format!("{} is not a text; publish the finding as the message", inner.path);
             return refused(RejectReason::UnknownMessage, message);
         };
-        let arn = object.get("TopicArn").and_then(Value::as_str).unwrap_or_default();
         let topic = Place::of_arn(arn, "sns");
         let arn = if topic.account.is_some() { arn } else { "" };
         if topic.account.is_some() {

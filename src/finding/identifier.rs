@@ -1,6 +1,7 @@
 //! `ResourceIdentifier` of the API, read and written: a structure of optional members of which exactly one is set.
 
 use super::ResourceIdentifier;
+use super::bounds::{MAX_IDENTIFIER_DEPTH, deeper_than};
 use super::member::{Object, kind};
 use serde_json::{Map, Value, json};
 
@@ -39,7 +40,15 @@ impl ResourceIdentifier {
         let mut members = object.map.iter().filter(|(_, value)| !value.is_null());
         match (members.next(), members.next()) {
             (Some((member, value)), None) if (1..=256).contains(&member.len()) => {
-                Ok(Self::Other { member: member.clone(), value: value.to_string() })
+                let text = value.to_string();
+                if deeper_than(text.as_bytes(), MAX_IDENTIFIER_DEPTH) {
+                    return Err(format!("{} nests deeper than {MAX_IDENTIFIER_DEPTH} levels", object.at(member)));
+                }
+                // `serde_json` may miss a long fraction by one last digit, and then again: it would be another resource each time.
+                if serde_json::from_str(&text).ok().as_ref() != Some(value) {
+                    return Err(format!("{} has a number that cannot be kept exactly; send a text", object.at(member)));
+                }
+                Ok(Self::Other { member: member.clone(), value: text })
             }
             (None, _) => Err(format!("{} names no resource; exactly one member is expected", object.path)),
             _ => Err(format!("{} has several members and none that is known; exactly one is expected", object.path)),

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// A time below this is taken for seconds: as seconds it ends in the year 5138, and as milliseconds it would lie before March 1973.
+const SECONDS_BELOW: f64 = 1e11;
+
 /// An object and where it stands in the message.
 #[derive(Clone, Copy)]
 pub(super) struct Object<'a> {
@@ -67,20 +70,29 @@ impl<'a> Object<'a> {
 
     /// A time in milliseconds since the epoch.
     ///
-    /// SNS payloads carry integer milliseconds, the REST API seconds with a fraction. A value below 1e11 is taken for
-    /// seconds: as seconds it ends in the year 5138, and as milliseconds it would lie before March 1973.
+    /// SNS payloads carry integer milliseconds, the REST API seconds with a fraction; see [`SECONDS_BELOW`].
     pub fn time(&self, name: &str) -> Result<Option<i64>, String> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let number = value.as_f64().filter(|_| value.is_number());
         let number = number.ok_or_else(|| {
             format!("{} is {}, not a time in milliseconds (or seconds) since the epoch", self.at(name), kind(value))
         })?;
+        let milliseconds = if number < SECONDS_BELOW { number * 1000.0 } else { number }.round();
         // The last millisecond of the year 9999.
-        if !(0.0..253_402_300_800_000.0).contains(&number) {
+        if number < 0.0 || !(0.0..253_402_300_800_000.0).contains(&milliseconds) {
             return Err(format!("{} is {value}, which is no time between the years 1970 and 9999", self.at(name)));
         }
-        let milliseconds = if number < 1e11 { number * 1000.0 } else { number };
-        Ok(Some(milliseconds.round() as i64))
+        Ok(Some(milliseconds as i64))
+    }
+}
+
+/// A time as [`Object::time`] reads it back: integer milliseconds, but seconds where those would be taken for seconds.
+pub(super) fn time(milliseconds: i64) -> Value {
+    // Exact: both have at most 15 digits.
+    if (milliseconds as f64) < SECONDS_BELOW {
+        Value::from(milliseconds as f64 / 1000.0)
+    } else {
+        Value::from(milliseconds)
     }
 }
 

@@ -1,23 +1,23 @@
 //! The payload of a finding: as Device Defender publishes it, and as the REST API answers it.
 
-use super::member::{Object, join, kind};
+use super::member::{self, Object, join, kind};
 use super::{Finding, RejectReason, Rejected, Resource, ResourceIdentifier, Severity, catalogue};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 impl Finding {
-    /// The nine members that Device Defender publishes, times as integer milliseconds; `relatedResources` and
-    /// `isSuppressed` only where they say something. A member without a value is left out.
+    /// The nine members that Device Defender publishes, times as integer milliseconds (seconds before March 1973, as which they
+    /// are read); `relatedResources` and `isSuppressed` only where they say something. A member without a value is left out.
     pub fn to_native(&self) -> Value {
         let mut native = Map::new();
         let mut put = |name: &str, value: Value| drop(native.insert(name.to_owned(), value));
         put("findingId", json!(self.finding_id));
         if let Some(time) = self.found_at {
-            put("findingTime", json!(time));
+            put("findingTime", member::time(time));
         }
         put("severity", json!(self.severity));
         if let Some(time) = self.audit_started_at {
-            put("taskStartTime", json!(time));
+            put("taskStartTime", member::time(time));
         }
         put("nonCompliantResource", self.resource.to_native());
         if let Some(task) = &self.task_id {

@@ -1,6 +1,6 @@
 //! The audit-completion message.
 
-use super::member::{Object, kind};
+use super::member::{self, Object, kind};
 use super::{AuditSummary, CheckSummary, RejectReason, Rejected, catalogue, identifier};
 use serde_json::{Map, Value, json};
 
@@ -93,7 +93,7 @@ impl AuditSummary {
             "taskStatus": self.task_status,
             "taskType": self.task_type,
             "scheduledAuditName": self.scheduled_audit,
-            "taskStartTime": self.started_at,
+            "taskStartTime": self.started_at.map(member::time),
             "auditDetails": checks,
         })
     }

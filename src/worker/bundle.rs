@@ -21,7 +21,7 @@ pub(super) async fn split<Q: Queue, L, I>(shared: Arc<Shared<Q, L, I>>, arrivals
     for batch in arrivals.chunks(queue::BATCH) {
         let parts: Vec<Outgoing> =
             batch.iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
-        let failed = match shared.queue.send(&parts).await {
+        let failed = match send(&shared, &parts).await {
             Ok(results) => {
                 let failed = results.into_iter().zip(batch).filter_map(|(result, part)| Some((part, result.err()?)));
                 let (permanent, passing): (Vec<_>, Vec<_>) =
@@ -48,6 +48,26 @@ pub(super) async fn split<Q: Queue, L, I>(shared: Arc<Shared<Q, L, I>>, arrivals
         }
     }
     ticket.settle(end);
+}
+
+async fn send<Q: Queue, L, I>(
+    shared: &Shared<Q, L, I>,
+    parts: &[Outgoing],
+) -> Result<Vec<Result<String, CallError>>, CallError> {
+    match shared.queue.send(parts).await {
+        // One of them is not acceptable: alone, each gets its own answer.
+        Err(error) if error.class == Class::Permanent => {
+            let mut results = Vec::with_capacity(parts.len());
+            for part in parts {
+                match shared.queue.send(std::slice::from_ref(part)).await {
+                    Ok(alone) => results.extend(alone),
+                    Err(error) => results.push(Err(error)),
+                }
+            }
+            Ok(results)
+        }
+        results => results,
+    }
 }
 
 fn unsendable(part: &Arrival, error: &CallError, ticket: &Ticket) -> DeadLetter {

@@ -6,4 +6,5 @@ mod bench;
 mod quotas;
 mod refusals;
 mod status;
+mod stopping;
 mod workshop;

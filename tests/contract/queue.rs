@@ -34,6 +34,7 @@ macro_rules! queue_contract {
             deleting_twice_is_accepted,
             a_delete_by_a_stale_handle_is_accepted_and_the_newest_handle_deletes,
             an_invalid_handle_amid_deletes_harms_no_other,
+            one_handle_twice_in_a_batch_harms_no_other,
             a_batch_of_ten_is_answered_in_order,
             a_batch_of_more_than_one_mebibyte_is_taken,
             an_empty_batch_is_refused,
@@ -269,6 +270,20 @@ pub async fn an_invalid_handle_amid_deletes_harms_no_other<Q: Queue>(make: impl 
     change(&queue, &received[2].receipt_handle, NO_WAIT).await.unwrap();
     assert_eq!(receive_one(&queue, LONG).await.message_id, received[2].message_id);
     assert_nothing_comes(&queue, NO_WAIT).await;
+}
+
+/// Entries of a batch need ids of their own: one made of the message would have all entries refused. What becomes of the repeated
+/// entry itself is not promised.
+pub async fn one_handle_twice_in_a_batch_harms_no_other<Q: Queue>(make: impl AsyncFn() -> Q) {
+    let queue = make().await;
+    send(&queue, &["twice", "once"]).await;
+    let received = receive(&queue, 2, LONG).await;
+    let handles = [0, 0, 1].map(|n: usize| received[n].receipt_handle.clone());
+    let changed = queue.change_visibility(&handles.each_ref().map(|handle| (handle.clone(), LONG))).await.unwrap();
+    assert_eq!((&changed[0], &changed[2]), (&Ok(()), &Ok(())));
+    let deleted = queue.delete(&handles).await.unwrap();
+    assert_eq!((&deleted[0], &deleted[2]), (&Ok(()), &Ok(())));
+    assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }
 
 pub async fn a_batch_of_ten_is_answered_in_order<Q: Queue>(make: impl AsyncFn() -> Q) {

@@ -26,7 +26,9 @@ pub const PERMISSIVE: &str = "IOT_POLICY_OVERLY_PERMISSIVE_CHECK";
 pub const MISCONFIGURED: &str = "IOT_POLICY_POTENTIAL_MISCONFIGURATION_CHECK";
 pub const CLIENTS: &str = "CONFLICTING_CLIENT_IDS_CHECK";
 
-pub type TwinWorker = Worker<MemoryQueue, MemoryLedger, MemoryIot>;
+pub type TwinLedger = MemoryLedger;
+pub type TwinIot = MemoryIot;
+pub type TwinWorker = Worker<MemoryQueue, TwinLedger, TwinIot>;
 
 pub struct House {
     pub clock: Clock,

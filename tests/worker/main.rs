@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod bad_input;
 mod crashes;
 mod drain;
 mod edges;
@@ -15,5 +16,6 @@ mod lines;
 mod many;
 mod once;
 mod outages;
+mod regressions;
 mod simulation;
 mod slow;
