@@ -211,8 +211,9 @@ proptest! {
     fn our_own_envelope_round_trips(
         finding in finding().prop_filter("consistent", consistent),
         force in any::<bool>(), replay_of in prop::option::of(".{0,20}"), by in prop::option::of(".{0,20}"),
+        id in prop::option::of(".{0,20}"), at in prop::option::of(1_500_000_000_000..4_000_000_000_000_i64),
     ) {
-        let replay = Replay { force, replay_of, by };
+        let replay = Replay { force, replay_of, by, id, at };
         let mut arrivals = decode(&encode_own(&finding, Some(&replay)), &Origin::default());
         prop_assert_eq!(arrivals.len(), 1);
         let arrival = arrivals.remove(0);

@@ -14,5 +14,6 @@ mod leases;
 mod many;
 mod once;
 mod outages;
+mod replays;
 mod simulation;
 mod slow;
