@@ -8,6 +8,8 @@ pub mod output;
 mod policy;
 mod print;
 mod quotas;
+mod replay;
+mod replay_print;
 mod root;
 mod run;
 #[cfg(feature = "sandbox")]

@@ -58,7 +58,7 @@ async fn a_forced_replay_that_is_tried_again_does_not_publish_again() {
     let finding = published(&house).await;
     house.send(&encode_own(&finding, Some(&replay("replay-1", true)))).await;
     // Published; then the end cannot be written, and the lease runs out.
-    let script = (0..3).map(|_| ("ledger.finish", Fate::Fail(Class::Transient)));
+    let script = (0..12).map(|_| ("ledger.finish", Fate::Fail(Class::Transient)));
     let worker = meeting(house.worker("worker"), Arc::new(Script::new(script)));
     finish(worker.run(CancellationToken::new())).await;
     assert_eq!(house.iot.effects("Publish").len(), 2);
