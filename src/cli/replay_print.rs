@@ -119,6 +119,7 @@ fn left(summary: &Summary) -> String {
     let reasons = [
         (summary.mitigated, "mitigated already (--force does them once more)"),
         (summary.replayed_already, "had their turn in this very replay"),
+        (summary.died_again, "died of this very replay (a new one may send them again)"),
         (summary.newer, "given up since the command began"),
         (summary.summaries, "summaries of audits (replay their dead letters)"),
         (summary.failed, "could not be sent"),
@@ -140,6 +141,7 @@ fn as_json(summary: &Summary) -> Value {
         "skipped": {
             "mitigated": summary.mitigated,
             "replayedAlready": summary.replayed_already,
+            "diedAgain": summary.died_again,
             "newer": summary.newer,
             "summaries": summary.summaries,
         },

@@ -9,7 +9,7 @@ use super::watch::Watch;
 use crate::aws::{CallError, Class};
 use crate::clock::Clock;
 use crate::finding::{Arrival, Content, Finding, Origin, decode, encode_replay};
-use crate::ledger::{Ledger, Status};
+use crate::ledger::{Ledger, Record, Status};
 use crate::queue::{BATCH, Outgoing, Queue, Received};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -63,6 +63,8 @@ struct Opened {
 enum Fate {
     /// Send it, then delete it.
     Send,
+    /// This very run sent it already, and a worker has claimed it: delete it.
+    Delete,
     /// Leave it in the dead-letter queue.
     Leave,
 }
@@ -126,14 +128,16 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
             let letters = received.into_iter().map(|received| self.open(received));
             let letters: Vec<Opened> = letters.filter(|opened| round.is_new(opened, since)).collect();
             let fates = join_all(letters.iter().map(|opened| self.judge(opened, round.began))).await;
-            let mut chosen = Vec::new();
+            let (mut chosen, mut done) = (Vec::new(), Vec::new());
             for (opened, (fate, count)) in letters.into_iter().zip(fates) {
                 count(&mut round.summary);
                 match fate {
                     Fate::Send if round.sender.is_some() => chosen.push(opened),
-                    Fate::Send | Fate::Leave => round.hold(&opened, since),
+                    Fate::Delete if round.sender.is_some() => done.push(opened.letter.receipt_handle),
+                    Fate::Send | Fate::Delete | Fate::Leave => round.hold(&opened, since),
                 }
             }
+            self.delete(done, &mut round.summary).await?;
             if let Some(ended) = self.send_all(round, chosen, since, told, stop).await? {
                 return Ok(ended);
             }
@@ -176,7 +180,12 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
         let candidate = Candidate::of_letter(&opened.letter, opened.finding.as_deref());
         let leave = |count: fn(&mut Summary)| (Fate::Leave, Box::new(count) as Box<dyn FnOnce(&mut Summary) + Send>);
         if opened.returned {
-            return leave(|summary| summary.replayed_already += 1);
+            let error = format!("{}: {}", opened.letter.reason, opened.letter.error);
+            let count = move |summary: &mut Summary| {
+                summary.died_again += 1;
+                summary.error(error);
+            };
+            return (Fate::Leave, Box::new(count));
         }
         if opened.letter.sent_at.is_some_and(|sent_at| sent_at > began) {
             return leave(|summary| summary.newer += 1);
@@ -184,20 +193,24 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
         if !self.selection.takes(&candidate) {
             return leave(|_| {});
         }
-        if !self.order.force && self.is_mitigated(opened).await {
-            return leave(|summary| summary.mitigated += 1);
+        if let Some(record) = self.record(opened).await {
+            // If it died of this replay again, it has a newer letter that says so.
+            if record.replayed.as_ref().is_some_and(|replayed| self.order.is(&replayed.last)) {
+                return (Fate::Delete, Box::new(|summary: &mut Summary| summary.replayed_already += 1));
+            }
+            if !self.order.force && record.status == Status::Mitigated {
+                return leave(|summary| summary.mitigated += 1);
+            }
         }
         let count = move |summary: &mut Summary| summary.choose(&candidate.reason, candidate.check.as_deref());
         (Fate::Send, Box::new(count))
     }
 
-    /// A ledger that does not answer says no: the worker asks it again.
-    async fn is_mitigated(&self, opened: &Opened) -> bool {
-        let Some(finding) = &opened.finding else { return false };
+    /// What the ledger knows of this very finding, with this content. One that does not answer knows nothing: the worker asks again.
+    async fn record(&self, opened: &Opened) -> Option<Record> {
+        let finding = opened.finding.as_deref()?;
         let record = self.ledger.get(&key(finding)).await.ok().flatten();
-        record.is_some_and(|record| {
-            record.status == Status::Mitigated && record.subject.fingerprint == finding.fingerprint()
-        })
+        record.filter(|record| record.subject.fingerprint == finding.fingerprint())
     }
 
     /// `Some` if that was the end of it. What was not sent is held.

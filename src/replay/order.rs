@@ -54,8 +54,10 @@ pub struct Summary {
     pub deleted: u64,
     /// Not sent, since the ledger says that the finding is mitigated (or the audit expanded) and nobody asked for force.
     pub mitigated: u64,
-    /// Not sent, since this very replay has had its finding already: it died of it again, or it was claimed.
+    /// Not sent, since this very replay has had its finding already and a worker has claimed it; such a letter is deleted.
     pub replayed_already: u64,
+    /// Letters that this very replay has left: its message died again. They stay, for a replay of another id.
+    pub died_again: u64,
     /// Not sent, since it was given up after this run had begun.
     pub newer: u64,
     /// Not sent, since the ledger keeps too little of an audit's summary: its dead letter has it whole.
