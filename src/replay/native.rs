@@ -150,7 +150,8 @@ pub async fn watch(
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(SLOWEST_LOOK),
-            () = stop.cancelled(), if !cancelled => {}
+            // Once it is, it stays so: only the pause counts then.
+            () = stop.cancelled(), if !stop.is_cancelled() => {}
         }
     }
 }
