@@ -154,7 +154,7 @@ pub async fn look<Q: Queue>(
             return Ok((held, End::Enough));
         }
         empty = if came { 0 } else { empty + 1 };
-        if empty >= if held.len() >= expected { 1 } else { PATIENCE } {
+        if !stop.is_cancelled() && empty >= if held.len() >= expected { 1 } else { PATIENCE } {
             return Ok((held, End::Whole));
         }
     }
