@@ -1,9 +1,12 @@
 //! One file per command; they print, and decide nothing.
 
+mod bar;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod dlq;
 pub mod error;
 mod findings;
+mod letters;
 pub mod output;
 mod policy;
 mod print;

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::finding::Origin;
 use crate::ledger::{DynamoLedger, Status};
 use crate::queue::{SqsQueue, describe};
-use crate::replay::{DeadLetterReplay, Ended, LedgerReplay, MAX_HELD, Order, Selection, Summary, parse_ids};
+use crate::replay::{DeadLetterReplay, Ended, Filter, LedgerReplay, MAX_HELD, Order, Summary, parse_ids};
 use clap::{Args, Subcommand};
 use std::io::{IsTerminal, Read, Write};
 
@@ -161,10 +161,10 @@ fn moment(flag: &str, text: &str, now: jiff::Timestamp) -> Result<i64, CliError>
 }
 
 impl ReplayOptions {
-    fn selection(&self, clock: &Clock) -> Result<Selection, CliError> {
+    fn filter(&self, clock: &Clock) -> Result<Filter, CliError> {
         let now = clock.now();
         let time = |flag, text: &Option<String>| text.as_ref().map(|text| moment(flag, text, now)).transpose();
-        Ok(Selection {
+        Ok(Filter {
             checks: self.check.clone(),
             reasons: self.reason.clone(),
             reason_codes: self.reason_code.clone(),
@@ -217,7 +217,7 @@ fn caller() -> Option<String> {
 pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError> {
     let clock = Clock::system();
     let (ReplayCommand::Dlq { options, .. } | ReplayCommand::Ledger { options, .. }) = &args.command;
-    let (selection, order) = (options.selection(&clock)?, options.order(&clock)?);
+    let (filter, order) = (options.filter(&clock)?, options.order(&clock)?);
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
     let known = describe(&clients.sqs, &options.queue_url).await;
@@ -234,7 +234,7 @@ pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError
                 ledger: &ledger,
                 clock: &clock,
                 origin: &Origin { account: Some(known.account), region: Some(known.region) },
-                selection: &selection,
+                filter: &filter,
                 order: &order,
                 max_held: MAX_HELD,
             };
@@ -249,7 +249,7 @@ pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError
         }
         ReplayCommand::Ledger { status, .. } => {
             let (ledger, queue, clock) = (&ledger, &queue, &clock);
-            let replay = LedgerReplay { ledger, queue, clock, statuses: status, selection: &selection, order: &order };
+            let replay = LedgerReplay { ledger, queue, clock, statuses: status, filter: &filter, order: &order };
             let Some(total) = agree(options, &order, output, "records", async || replay.plan(&stop).await).await?
             else {
                 return Ok(());

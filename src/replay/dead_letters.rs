@@ -1,9 +1,9 @@
 //! From the dead-letter queue back to the queue: receive, send, and only then delete.
 
 use super::Letter;
-use super::held::{HIDDEN, Held};
+use super::aside::{Aside, HIDDEN};
+use super::filter::{Candidate, Filter};
 use super::order::{Ended, Order, Summary};
-use super::selection::{Candidate, Selection};
 use super::sender::{Sender, delays};
 use super::watch::Watch;
 use crate::aws::{CallError, Class};
@@ -41,7 +41,7 @@ pub struct DeadLetterReplay<'a, Q, L> {
     /// Account and region of letters that do not tell, as the workers have it.
     pub origin: &'a Origin,
     /// Which of them.
-    pub selection: &'a Selection,
+    pub filter: &'a Filter,
     /// How.
     pub order: &'a Order,
     /// Letters that are not meant and held at a time; [`MAX_HELD`].
@@ -72,7 +72,7 @@ enum Fate {
 /// The loop's state.
 struct Round<'a, Q> {
     sender: Option<Sender<'a, Q>>,
-    held: Held,
+    aside: Aside,
     watch: Watch,
     summary: Summary,
     began: i64,
@@ -99,13 +99,13 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
         told: &mut impl FnMut(&Summary),
         stop: &CancellationToken,
     ) -> (Summary, Ended) {
-        let (held, watch, summary) = (Held::default(), Watch::default(), Summary::default());
-        let mut round = Round { sender, held, watch, summary, began: self.clock.now_ms() };
+        let (aside, watch, summary) = (Aside::default(), Watch::default(), Summary::default());
+        let mut round = Round { sender, aside, watch, summary, began: self.clock.now_ms() };
         let ended = match self.every_letter(&mut round, told, stop).await {
             Ok(ended) => ended,
             Err(error) => Ended::Failed(error.to_string()),
         };
-        round.held.give_back(self.dead_letters).await;
+        round.aside.give_back(self.dead_letters).await;
         (round.summary, ended)
     }
 
@@ -120,7 +120,7 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
             if stop.is_cancelled() {
                 return Ok(Ended::Stopped);
             }
-            round.held.beat(self.dead_letters).await;
+            round.aside.beat(self.dead_letters).await;
             let since = Instant::now();
             // Never cut short: what a receive brings after nobody waits for it is hidden for minutes.
             let received = self.receive().await?;
@@ -141,7 +141,7 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
             if let Some(ended) = self.send_all(round, chosen, since, told, stop).await? {
                 return Ok(ended);
             }
-            if round.held.len() + BATCH > self.max_held {
+            if round.aside.len() + BATCH > self.max_held {
                 return Ok(Ended::Full);
             }
         }
@@ -190,7 +190,7 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
         if opened.letter.sent_at.is_some_and(|sent_at| sent_at > began) {
             return leave(|summary| summary.newer += 1);
         }
-        if !self.selection.takes(&candidate) {
+        if !self.filter.takes(&candidate) {
             return leave(|_| {});
         }
         if let Some(record) = self.record(opened).await {
@@ -319,12 +319,12 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
 
 impl<Q> Round<'_, Q> {
     fn hold(&mut self, opened: &Opened, since: Instant) {
-        self.held.keep(&opened.letter.message_id, &opened.letter.receipt_handle, since);
+        self.aside.keep(&opened.letter.message_id, &opened.letter.receipt_handle, since);
     }
 
     /// Counts it, unless it is held already and only came again.
     fn is_new(&mut self, opened: &Opened, since: Instant) -> bool {
-        if self.held.has(&opened.letter.message_id) {
+        if self.aside.has(&opened.letter.message_id) {
             self.hold(opened, since);
             return false;
         }

@@ -1,13 +1,13 @@
 //! From the ledger back to the queue.
 
+use super::filter::{Candidate, Filter};
 use super::order::{Ended, Order, Summary};
-use super::selection::{Candidate, Selection};
 use super::sender::{Sender, delays};
 use super::watch::Watch;
 use crate::aws::{CallError, Class};
 use crate::clock::Clock;
 use crate::finding::encode_message;
-use crate::ledger::{Filter, Ledger, Record, RecordPage, Status};
+use crate::ledger::{self, Ledger, Record, RecordPage, Status};
 use crate::queue::{Outgoing, Queue};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub struct LedgerReplay<'a, Q, L> {
     /// Only these statuses.
     pub statuses: &'a [Status],
     /// Which of them.
-    pub selection: &'a Selection,
+    pub filter: &'a Filter,
     /// How.
     pub order: &'a Order,
 }
@@ -54,9 +54,9 @@ impl<Q: Queue, L: Ledger> LedgerReplay<'_, Q, L> {
         stop: &CancellationToken,
     ) -> (Summary, Ended) {
         let (mut summary, mut watch) = (Summary::default(), Watch::default());
-        // The ledger takes one check and no more; the selection holds what it lets through against all of them.
-        let check = (self.selection.checks.len() == 1).then(|| self.selection.checks[0].clone());
-        let filter = Filter { statuses: self.statuses.to_vec(), check, ..Filter::default() };
+        // The ledger takes one check and no more; the filter holds what it lets through against all of them.
+        let check = (self.filter.checks.len() == 1).then(|| self.filter.checks[0].clone());
+        let filter = ledger::Filter { statuses: self.statuses.to_vec(), check, ..ledger::Filter::default() };
         let mut next = None;
         loop {
             if stop.is_cancelled() {
@@ -95,7 +95,7 @@ impl<Q: Queue, L: Ledger> LedgerReplay<'_, Q, L> {
         summary.looked_at += 1;
         let candidate = Candidate::of_record(record);
         // Claimed since the index was written: somebody has it in hand.
-        if !self.statuses.contains(&record.status) || !self.selection.takes(&candidate) {
+        if !self.statuses.contains(&record.status) || !self.filter.takes(&candidate) {
             return false;
         }
         if record.replayed.as_ref().is_some_and(|replayed| self.order.is(&replayed.last)) {
@@ -144,7 +144,7 @@ impl<Q: Queue, L: Ledger> LedgerReplay<'_, Q, L> {
         Outgoing::new(&body, BTreeMap::new())
     }
 
-    async fn page(&self, filter: &Filter, next: Option<String>) -> Result<RecordPage, CallError> {
+    async fn page(&self, filter: &ledger::Filter, next: Option<String>) -> Result<RecordPage, CallError> {
         let mut delays = delays();
         loop {
             match self.ledger.list(filter, PAGE, next.clone()).await {

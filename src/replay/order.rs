@@ -39,15 +39,15 @@ impl Order {
 }
 
 /// How often each reason and check occurs.
-pub type Groups = BTreeMap<(String, String), u64>;
+pub type Chosen = BTreeMap<(String, String), u64>;
 
 /// What was looked at, and what became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Letters, or records, that were looked at; each once.
     pub looked_at: u64,
-    /// What the selection takes and nothing below speaks against, by reason and check: what goes, or went.
-    pub chosen: Groups,
+    /// What the filter takes and nothing below speaks against, by reason and check: what goes, or went.
+    pub chosen: Chosen,
     /// Sent to the queue.
     pub sent: u64,
     /// What went for good: dead letters that were deleted after their message was sent.

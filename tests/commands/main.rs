@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod bench;
+mod dlq;
+mod native_move;
 mod quotas;
 mod refusals;
 mod status;

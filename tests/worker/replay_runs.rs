@@ -6,7 +6,7 @@ use fleetwarden::finding::{Finding, Origin};
 use fleetwarden::ledger::Status;
 use fleetwarden::policy::Mode;
 use fleetwarden::queue::{MemoryQueue, Queue};
-use fleetwarden::replay::{DeadLetterReplay, Ended, LedgerReplay, MAX_HELD, Order, Selection, Summary};
+use fleetwarden::replay::{DeadLetterReplay, Ended, Filter, LedgerReplay, MAX_HELD, Order, Summary};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn order(id: &str) -> Order {
 /// One run over the dead letters; `fates` are met by what it calls, not by the workers.
 async fn replay_with(
     house: &House,
-    selection: &Selection,
+    filter: &Filter,
     order: &Order,
     fates: Option<Arc<dyn Fates>>,
     stop: &CancellationToken,
@@ -36,15 +36,15 @@ async fn replay_with(
         ledger: &house.ledger,
         clock: &house.clock,
         origin: &Origin { account: Some(ACCOUNT.into()), region: Some(REGION.into()) },
-        selection,
+        filter,
         order,
         max_held: MAX_HELD,
     };
     replay.run(&mut |_| {}, stop).await
 }
 
-async fn replay(house: &House, selection: &Selection, order: &Order) -> (Summary, Ended) {
-    finish(replay_with(house, selection, order, None, &CancellationToken::new())).await
+async fn replay(house: &House, filter: &Filter, order: &Order) -> (Summary, Ended) {
+    finish(replay_with(house, filter, order, None, &CancellationToken::new())).await
 }
 
 async fn replay_ledger(house: &House, statuses: &[Status], order: &Order) -> (Summary, Ended) {
@@ -53,7 +53,7 @@ async fn replay_ledger(house: &House, statuses: &[Status], order: &Order) -> (Su
         queue: &house.queue,
         clock: &house.clock,
         statuses,
-        selection: &Selection::default(),
+        filter: &Filter::default(),
         order,
     };
     finish(replay.run(&mut |_| {}, &CancellationToken::new())).await
@@ -91,7 +91,7 @@ async fn what_a_bad_deployment_gave_up_is_mitigated_and_its_lineage_is_on_record
     let house = House::new();
     let findings: Vec<Finding> = (0..30).map(|n| house.device(n)).collect();
     bury(&house, &findings).await;
-    let (summary, ended) = replay(&house, &Selection::default(), &order("replay-1")).await;
+    let (summary, ended) = replay(&house, &Filter::default(), &order("replay-1")).await;
     assert_eq!(ended, Ended::Done);
     assert_eq!((summary.looked_at, summary.chosen(), summary.sent, summary.deleted), (30, 30, 30, 30), "{summary:?}");
     assert!(house.dead.contents().is_empty());
@@ -118,14 +118,14 @@ async fn a_plan_sends_and_deletes_nothing_and_hides_nothing() {
     let house = House::new();
     bury(&house, &clients(25)).await;
     let before = house.dead.contents();
-    let (selection, order) = (Selection::default(), order("replay-1"));
+    let (filter, order) = (Filter::default(), order("replay-1"));
     let planned = DeadLetterReplay {
         dead_letters: &house.dead,
         queue: &house.queue,
         ledger: &house.ledger,
         clock: &house.clock,
         origin: &Origin::default(),
-        selection: &selection,
+        filter: &filter,
         order: &order,
         max_held: MAX_HELD,
     };
@@ -143,8 +143,8 @@ async fn letters_that_are_not_meant_are_visible_to_others_as_soon_as_it_ends() {
     let findings = clients(25);
     bury(&house, &findings).await;
     let ids = findings[..4].iter().map(|finding| finding.finding_id.clone()).collect();
-    let selection = Selection { ids: Some(ids), ..Selection::default() };
-    let (summary, ended) = replay(&house, &selection, &order("replay-1")).await;
+    let filter = Filter { ids: Some(ids), ..Filter::default() };
+    let (summary, ended) = replay(&house, &filter, &order("replay-1")).await;
     assert_eq!((ended, summary.looked_at, summary.sent), (Ended::Done, 25, 4));
     assert_eq!((house.dead.contents().len(), visible(&house).await), (21, 21));
     house.work().await;
@@ -157,7 +157,7 @@ async fn letters_that_are_not_meant_are_visible_to_others_as_soon_as_it_ends() {
 async fn more_letters_than_can_be_held_end_the_run_and_are_given_back() {
     let house = House::new();
     bury(&house, &clients(60)).await;
-    let selection = Selection { ids: Some(HashSet::new()), ..Selection::default() };
+    let filter = Filter { ids: Some(HashSet::new()), ..Filter::default() };
     let order = order("replay-1");
     let replay = DeadLetterReplay {
         dead_letters: &house.dead,
@@ -165,7 +165,7 @@ async fn more_letters_than_can_be_held_end_the_run_and_are_given_back() {
         ledger: &house.ledger,
         clock: &house.clock,
         origin: &Origin::default(),
-        selection: &selection,
+        filter: &filter,
         order: &order,
         max_held: 40,
     };
@@ -180,17 +180,17 @@ async fn a_mitigated_finding_is_skipped_and_its_letter_stays_unless_it_is_forced
     let findings = clients(3);
     bury(&house, &findings).await;
     let letters = house.dead.contents();
-    replay(&house, &Selection::default(), &order("replay-1")).await;
+    replay(&house, &Filter::default(), &order("replay-1")).await;
     house.work().await;
     for letter in letters {
         house.dead.send(&[letter]).await.unwrap().remove(0).unwrap();
     }
     seconds(1).await;
-    let (summary, _) = replay(&house, &Selection::default(), &order("replay-2")).await;
+    let (summary, _) = replay(&house, &Filter::default(), &order("replay-2")).await;
     assert_eq!((summary.mitigated, summary.sent, visible(&house).await), (3, 0, 3));
 
     let forced = Order { force: true, ..order("replay-3") };
-    let (summary, _) = replay(&house, &Selection::default(), &forced).await;
+    let (summary, _) = replay(&house, &Filter::default(), &forced).await;
     assert_eq!((summary.mitigated, summary.sent), (0, 3));
     house.work().await;
     assert_eq!(house.iot.effects("Publish").len(), 6);
@@ -205,7 +205,7 @@ async fn a_letter_that_nobody_understands_goes_back_as_it_came_and_once_in_a_run
     house.work().await;
     seconds(1).await;
     let worker = start_for_good(house.worker("worker"));
-    let (summary, ended) = replay(&house, &Selection::default(), &order("replay-1")).await;
+    let (summary, ended) = replay(&house, &Filter::default(), &order("replay-1")).await;
     assert_eq!((ended, summary.sent), (Ended::Done, 2), "those that come back at once are not sent again");
     seconds(30).await;
     worker.end().await;
@@ -218,7 +218,7 @@ async fn the_rate_is_kept() {
     let house = House::new();
     bury(&house, &clients(100)).await;
     let began = Instant::now();
-    let (summary, _) = replay(&house, &Selection::default(), &Order { rate: 5, ..order("replay-1") }).await;
+    let (summary, _) = replay(&house, &Filter::default(), &Order { rate: 5, ..order("replay-1") }).await;
     let took = began.elapsed();
     assert_eq!(summary.sent, 100);
     assert!((19..30).contains(&took.as_secs()), "100 messages at 5 a second took {took:?}");
@@ -231,7 +231,7 @@ async fn letters_held_longer_than_they_are_hidden_are_counted_once() {
     bury(&house, &findings).await;
     // Twenty messages in chunks of five, a hundred seconds each: the others are hidden for longer than one visibility timeout.
     let ids = findings.iter().step_by(2).map(|finding| finding.finding_id.clone()).collect();
-    let selection = Selection { ids: Some(ids), ..Selection::default() };
+    let filter = Filter { ids: Some(ids), ..Filter::default() };
     let slow: Arc<dyn Fates> =
         Arc::new(
             |call: &'static str| {
@@ -239,7 +239,7 @@ async fn letters_held_longer_than_they_are_hidden_are_counted_once() {
             },
         );
     let none = CancellationToken::new();
-    let (summary, ended) = finish(replay_with(&house, &selection, &order("replay-1"), Some(slow), &none)).await;
+    let (summary, ended) = finish(replay_with(&house, &filter, &order("replay-1"), Some(slow), &none)).await;
     assert_eq!((ended, summary.looked_at, summary.sent), (Ended::Done, 40, 20));
     assert_eq!(visible(&house).await, 20);
 }
@@ -251,7 +251,7 @@ async fn a_replay_into_a_deployment_that_is_still_broken_stops_and_says_why() {
     bury(&house, &findings).await;
     let broken: Arc<dyn Fates> = always(PUBLISH, Fate::Fail(Class::Permanent));
     let worker = start_for_good(meeting(house.worker("worker"), Arc::clone(&broken)));
-    let (summary, ended) = replay(&house, &Selection::default(), &order("replay-1")).await;
+    let (summary, ended) = replay(&house, &Filter::default(), &order("replay-1")).await;
     assert!(matches!(ended, Ended::DyingAgain { dead, of } if dead >= 10 && dead == of), "{ended:?}");
     assert!(summary.sent < 150, "{} were sent", summary.sent);
     assert!(summary.errors.keys().any(|error| error.contains("Publish")), "{:?}", summary.errors);
@@ -259,7 +259,7 @@ async fn a_replay_into_a_deployment_that_is_still_broken_stops_and_says_why() {
     assert_eq!((house.dead.contents().len(), visible(&house).await), (300, 300), "nothing is lost");
 
     let stubborn = Order { keep_going: true, ..order("replay-1") };
-    let (rest, ended) = replay(&house, &Selection::default(), &stubborn).await;
+    let (rest, ended) = replay(&house, &Filter::default(), &stubborn).await;
     assert_eq!(ended, Ended::Done);
     let twice = "what died of this very replay is not sent under it again";
     assert_eq!(rest.sent, 300 - summary.sent, "{twice}");
@@ -267,7 +267,7 @@ async fn a_replay_into_a_deployment_that_is_still_broken_stops_and_says_why() {
     seconds(60).await;
     worker.end().await;
 
-    let (summary, ended) = replay(&house, &Selection::default(), &order("replay-2")).await;
+    let (summary, ended) = replay(&house, &Filter::default(), &order("replay-2")).await;
     assert_eq!((ended, summary.sent), (Ended::Done, 300));
     house.work().await;
     assert!(findings.iter().all(|finding| house.status(finding) == Status::Mitigated));
@@ -280,8 +280,8 @@ async fn a_stop_gives_back_what_was_not_sent_and_the_same_id_goes_on() {
     let findings = clients(100);
     bury(&house, &findings).await;
     let (stop, slow) = (CancellationToken::new(), Order { rate: 10, ..order("replay-1") });
-    let selection = Selection::default();
-    let run = replay_with(&house, &selection, &slow, None, &stop);
+    let filter = Filter::default();
+    let run = replay_with(&house, &filter, &slow, None, &stop);
     let stopping = async {
         seconds(4).await;
         stop.cancel();
@@ -291,7 +291,7 @@ async fn a_stop_gives_back_what_was_not_sent_and_the_same_id_goes_on() {
     assert!((30..50).contains(&summary.sent) && summary.deleted == summary.sent, "{summary:?}");
     assert_eq!(visible(&house).await, 100 - summary.sent);
 
-    let (rest, ended) = replay(&house, &Selection::default(), &slow).await;
+    let (rest, ended) = replay(&house, &Filter::default(), &slow).await;
     assert_eq!((ended, rest.sent), (Ended::Done, 100 - summary.sent));
     house.work().await;
     assert_eq!(house.iot.effects("Publish").len(), 100);
@@ -304,15 +304,15 @@ async fn a_crash_between_send_and_delete_and_a_second_run_under_its_id_claim_onc
     bury(&house, &findings).await;
     let forced = Order { force: true, ..order("replay-1") };
     let never: Arc<dyn Fates> = always("queue.delete", Fate::Late(FOR_EVER));
-    let (selection, none) = (Selection::default(), CancellationToken::new());
-    let crashed = replay_with(&house, &selection, &forced, Some(never), &none);
+    let (filter, none) = (Filter::default(), CancellationToken::new());
+    let crashed = replay_with(&house, &filter, &forced, Some(never), &none);
     assert!(tokio::time::timeout(Duration::from_secs(60), crashed).await.is_err());
     assert!(!house.queue.contents().is_empty());
     assert_eq!(house.dead.contents().len(), 10, "sent, and not deleted");
     house.work().await;
     // Until the letters are visible again.
     seconds(600).await;
-    let (summary, ended) = replay(&house, &Selection::default(), &forced).await;
+    let (summary, ended) = replay(&house, &Filter::default(), &forced).await;
     assert_eq!((ended, summary.deleted), (Ended::Done, 10));
     house.work().await;
     assert_eq!(house.iot.effects("Publish").len(), 10);
@@ -324,8 +324,8 @@ async fn a_letter_that_may_not_be_deleted_ends_the_run() {
     let house = House::new();
     bury(&house, &clients(30)).await;
     let denied: Arc<dyn Fates> = always("queue.delete", Fate::Fail(Class::Denied));
-    let (selection, order, none) = (Selection::default(), order("replay-1"), CancellationToken::new());
-    let (summary, ended) = finish(replay_with(&house, &selection, &order, Some(denied), &none)).await;
+    let (filter, order, none) = (Filter::default(), order("replay-1"), CancellationToken::new());
+    let (summary, ended) = finish(replay_with(&house, &filter, &order, Some(denied), &none)).await;
     assert!(matches!(ended, Ended::Failed(why) if why.contains("DeleteMessageBatch")));
     assert!(summary.sent <= 10 && summary.deleted == 0, "{summary:?}");
     assert_eq!(house.dead.contents().len(), 30);
@@ -352,10 +352,10 @@ async fn nothing_is_lost_and_nothing_done_twice_wherever_a_run_is_cut_off() {
         finish(meeting(house.worker("broken"), broken).run(CancellationToken::new())).await;
         seconds(1).await;
         let order = Order { force: rng.bool(), ..order("replay-1") };
-        let (selection, none) = (Selection::default(), CancellationToken::new());
+        let (filter, none) = (Filter::default(), CancellationToken::new());
         for _ in 0..rng.usize(1..4) {
             let fates: Arc<dyn Fates> = cut_off(rng.fork());
-            let run = replay_with(&house, &selection, &order, Some(fates), &none);
+            let run = replay_with(&house, &filter, &order, Some(fates), &none);
             // A run that is cut off hangs in a call until it is dropped there.
             let _ = tokio::time::timeout(Duration::from_secs(rng.u64(60..3600)), run).await;
             if rng.bool() {
@@ -363,7 +363,7 @@ async fn nothing_is_lost_and_nothing_done_twice_wherever_a_run_is_cut_off() {
             }
         }
         seconds(3600).await;
-        let (_, ended) = replay(&house, &selection, &order).await;
+        let (_, ended) = replay(&house, &filter, &order).await;
         assert_eq!(ended, Ended::Done, "seed {seed}");
         house.work().await;
         for finding in &findings {

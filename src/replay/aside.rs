@@ -10,13 +10,13 @@ pub(super) const HIDDEN: Duration = Duration::from_secs(300);
 
 /// Letters held, by message id.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct Aside {
     handles: HashMap<String, String>,
     /// Soonest first; a letter that was received again stands here twice, and the earlier entry says nothing.
     due: VecDeque<(Instant, String)>,
 }
 
-impl Held {
+impl Aside {
     /// Letters in hand.
     pub fn len(&self) -> usize {
         self.handles.len()

@@ -5,7 +5,7 @@ use crate::finding::Finding;
 use crate::ledger::Record;
 use std::collections::HashSet;
 
-/// What a selection looks at, of a dead letter or of a record.
+/// What a filter looks at, of a dead letter or of a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidate {
     /// The finding's id; an audit's task id, for a summary.
@@ -62,7 +62,7 @@ fn reason_of(record: &Record) -> Option<(&str, &str)> {
 
 /// All that is said must hold; of a list, one entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
+pub struct Filter {
     /// Only these checks.
     pub checks: Vec<String>,
     /// Only these reasons.
@@ -81,8 +81,8 @@ pub struct Selection {
     pub ids: Option<HashSet<String>>,
 }
 
-impl Selection {
-    /// Whether it is meant. What a selection asks for and a candidate cannot tell is not.
+impl Filter {
+    /// Whether it is meant. What a filter asks for and a candidate cannot tell is not.
     pub fn takes(&self, candidate: &Candidate) -> bool {
         let among = |list: &[String], text: Option<&str>| {
             list.is_empty() || text.is_some_and(|text| list.iter().any(|entry| entry == text))
@@ -142,46 +142,46 @@ mod tests {
     }
 
     prop_compose! {
-        fn selection()(
+        fn filter()(
             checks in prop::collection::vec(word(), 0..3), reasons in prop::collection::vec(word(), 0..3),
             reason_codes in prop::collection::vec(word(), 0..3), resource in option::of(word()),
             error in option::of(word()), since in option::of(0..5_i64), until in option::of(0..5_i64),
             ids in option::of(prop::collection::hash_set(word(), 0..3)),
-        ) -> Selection {
-            Selection { checks, reasons, reason_codes, resource, error, since, until, ids }
+        ) -> Filter {
+            Filter { checks, reasons, reason_codes, resource, error, since, until, ids }
         }
     }
 
     /// Each with one thing said.
-    fn parts(all: &Selection) -> Vec<Selection> {
-        let Selection { checks, reasons, reason_codes, resource, error, since, until, ids } = all.clone();
+    fn parts(all: &Filter) -> Vec<Filter> {
+        let Filter { checks, reasons, reason_codes, resource, error, since, until, ids } = all.clone();
         vec![
-            Selection { checks, ..Selection::default() },
-            Selection { reasons, ..Selection::default() },
-            Selection { reason_codes, ..Selection::default() },
-            Selection { resource, ..Selection::default() },
-            Selection { error, ..Selection::default() },
-            Selection { since, ..Selection::default() },
-            Selection { until, ..Selection::default() },
-            Selection { ids, ..Selection::default() },
+            Filter { checks, ..Filter::default() },
+            Filter { reasons, ..Filter::default() },
+            Filter { reason_codes, ..Filter::default() },
+            Filter { resource, ..Filter::default() },
+            Filter { error, ..Filter::default() },
+            Filter { since, ..Filter::default() },
+            Filter { until, ..Filter::default() },
+            Filter { ids, ..Filter::default() },
         ]
     }
 
     proptest! {
         #[test]
         fn nothing_said_takes_everything(candidate in candidate()) {
-            prop_assert!(Selection::default().takes(&candidate));
+            prop_assert!(Filter::default().takes(&candidate));
         }
 
         #[test]
-        fn what_is_taken_meets_every_single_thing_that_was_said(all in selection(), candidate in candidate()) {
+        fn what_is_taken_meets_every_single_thing_that_was_said(all in filter(), candidate in candidate()) {
             let each = parts(&all).iter().all(|part| part.takes(&candidate));
             prop_assert_eq!(all.takes(&candidate), each);
         }
 
         #[test]
         fn a_list_takes_what_any_of_its_entries_takes(checks in prop::collection::vec(word(), 1..4), candidate in candidate()) {
-            let only = |checks: &[String]| Selection { checks: checks.to_vec(), ..Selection::default() };
+            let only = |checks: &[String]| Filter { checks: checks.to_vec(), ..Filter::default() };
             let any = checks.iter().any(|check| only(std::slice::from_ref(check)).takes(&candidate));
             prop_assert_eq!(only(&checks).takes(&candidate), any);
         }
@@ -189,8 +189,8 @@ mod tests {
         #[test]
         fn two_halves_of_time_take_what_has_a_time_exactly_once(at in option::of(0..9_i64), cut in 0..9_i64) {
             let candidate = Candidate { at, ..Candidate::default() };
-            let before = Selection { until: Some(cut), ..Selection::default() };
-            let after = Selection { since: Some(cut + 1), ..Selection::default() };
+            let before = Filter { until: Some(cut), ..Filter::default() };
+            let after = Filter { since: Some(cut + 1), ..Filter::default() };
             let taken = usize::from(before.takes(&candidate)) + usize::from(after.takes(&candidate));
             prop_assert_eq!(taken, usize::from(at.is_some()));
         }
@@ -201,8 +201,8 @@ mod tests {
         let error = "failed to call UpdateCertificate: InternalFailureException: try again".to_owned();
         let candidate = Candidate { error, ..Candidate::default() };
         for (part, taken) in [("internalfailure", true), ("UpdateCertificate", true), ("Throttling", false)] {
-            let selection = Selection { error: Some(part.to_owned()), ..Selection::default() };
-            assert_eq!(selection.takes(&candidate), taken, "{part}");
+            let filter = Filter { error: Some(part.to_owned()), ..Filter::default() };
+            assert_eq!(filter.takes(&candidate), taken, "{part}");
         }
     }
 
