@@ -12,6 +12,7 @@ mod policy;
 mod print;
 mod quotas;
 mod replay;
+mod replay_native;
 mod replay_print;
 mod root;
 mod run;

@@ -1,5 +1,6 @@
 //! `fleetwarden replay`: second chances.
 
+use super::replay_native::{self, Native};
 use super::replay_print::{Told, print_plan, print_result};
 use super::run::stop_on_signals;
 use super::{CliError, OutputFormat};
@@ -27,6 +28,9 @@ Examples:
   fleetwarden replay dlq --reason permanent_error --since 2h --yes
   fleetwarden replay dlq --ids-from findings.txt --rate 10
   fleetwarden replay dlq --id replay-20261122T120000Z-1a2b3c4d      # go on after Ctrl-C
+
+--all --native has SQS move everything by itself: quickly, with no choice and no stop when findings
+die again, and no word in the ledger of who asked.
 
 A letter is sent first and deleted then, so Ctrl-C at any moment loses nothing. Letters whose finding is
 mitigated by now are skipped and stay (see --force), and so are those that came after the command began.";
@@ -57,6 +61,12 @@ pub enum ReplayCommand {
         /// The dead-letter queue
         #[arg(long, env = "FLEETWARDEN_DEAD_LETTER_QUEUE_URL", value_name = "URL")]
         dead_letter_queue_url: String,
+        /// Everything, whatever it is
+        #[arg(long, conflicts_with_all = ["check", "reason", "reason_code", "resource", "error", "since", "until", "ids_from"])]
+        all: bool,
+        /// Have SQS move everything by itself (StartMessageMoveTask), without a look at it; at most 500 a second
+        #[arg(long, requires = "all", conflicts_with_all = ["dry_run", "force", "keep_going", "id", "by"])]
+        native: bool,
         /// What both are told
         #[command(flatten)]
         options: ReplayOptions,
@@ -226,6 +236,11 @@ pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError
     let ledger = DynamoLedger::new(clients.dynamodb.clone(), options.table.clone());
     let stop = stop_on_signals()?;
     match &args.command {
+        ReplayCommand::Dlq { dead_letter_queue_url, native: true, .. } => {
+            let native =
+                Native { dead_letter_queue_url, queue_url: &options.queue_url, rate: options.rate, yes: options.yes };
+            replay_native::run(&native, &clients, output, &stop).await
+        }
         ReplayCommand::Dlq { dead_letter_queue_url, .. } => {
             let dead_letters = SqsQueue::new(clients.sqs.clone(), dead_letter_queue_url.clone());
             let replay = DeadLetterReplay {
@@ -281,27 +296,31 @@ async fn agree(
         return Ok(None);
     }
     if total > HANDFUL {
-        // A program that reads the result finds one document there; the plan is for the person who is asked.
-        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if !terminal || output == OutputFormat::Json {
-            return Err(CliError::Usage(format!(
-                "{total} {what} would go; look at them with --dry-run, and then say --yes"
-            )));
+        if output == OutputFormat::Table {
+            print_plan(&summary, output, what);
         }
-        print_plan(&summary, output, what);
-        if !ask(&format!("send {total} back to the queue?")) {
+        if !confirm(total, &format!("{total} {what}"), output)? {
             return Ok(None);
         }
     }
     Ok(Some(Some(total)))
 }
 
-fn ask(question: &str) -> bool {
-    eprint!("{question} [y/N] ");
+/// Asks, if it is more than a handful.
+pub(super) fn confirm(n: u64, what: &str, output: OutputFormat) -> Result<bool, CliError> {
+    if n <= HANDFUL {
+        return Ok(true);
+    }
+    // A program that reads the result finds one document there, and no question.
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !terminal || output == OutputFormat::Json {
+        return Err(CliError::Usage(format!("{what} would go; look at them with --dry-run, and then say --yes")));
+    }
+    eprint!("send {what} back to the queue? [y/N] ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn finish(order: &Order, summary: &Summary, ended: &Ended, output: OutputFormat, what: &str) -> Result<(), CliError> {

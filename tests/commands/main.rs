@@ -7,5 +7,6 @@ mod dlq;
 mod native_move;
 mod quotas;
 mod refusals;
+mod replay;
 mod status;
 mod workshop;
