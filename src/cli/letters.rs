@@ -30,31 +30,33 @@ pub(super) fn counted(pass: Pass) -> String {
     format!("{of}{others}")
 }
 
-/// A row for each group, and one for each further example.
+/// A row for each group; below it a line for each example, which a table would squeeze.
 pub(super) fn table(groups: &[Group], by: By) -> String {
     let mut headings = Vec::new();
     let columns = [(by.reason, "reason"), (by.check, "check")];
     headings.extend(columns.iter().filter(|(shown, _)| *shown).map(|(_, heading)| *heading));
     let first = headings.len();
-    headings.extend(["letters", "oldest (UTC)", "newest (UTC)", "for example", "error"]);
+    headings.extend(["letters", "oldest (UTC)", "newest (UTC)"]);
     let mut table = print::table(&headings);
+    let mut examples = Vec::new();
     for group in groups {
-        let mut row = Vec::new();
-        row.extend(by.reason.then(|| group.reason.clone().unwrap_or_default()));
-        row.extend(by.check.then(|| group.check.clone().unwrap_or_else(|| "-".to_owned())));
-        row.extend([group.count.to_string(), print::moment(group.oldest), print::moment(group.newest)]);
-        let mut examples = group.examples.iter().map(|example| {
-            let id = example.finding_id.as_ref().unwrap_or(&example.message_id).clone();
-            [id, print::short(&example.error, 120)]
-        });
-        row.extend(examples.next().unwrap_or_default());
-        table.add_row(row);
-        for example in examples {
-            table.add_row(std::iter::repeat_n(String::new(), first + 3).chain(example));
-        }
+        let mut names = Vec::new();
+        names.extend(by.reason.then(|| group.reason.clone().unwrap_or_default()));
+        names.extend(by.check.then(|| group.check.clone().unwrap_or_else(|| "-".to_owned())));
+        let figures = [group.count.to_string(), print::moment(group.oldest), print::moment(group.newest)];
+        table.add_row(names.iter().cloned().chain(figures));
+        let known = names.iter().filter(|name| *name != "-").cloned().collect::<Vec<_>>().join(", ");
+        examples.extend(group.examples.iter().map(|example| {
+            let id = example.finding_id.as_ref().unwrap_or(&example.message_id);
+            let parts = [known.as_str(), id, &print::short(&example.error, 200)];
+            let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            format!("\n  {}", parts.join(": "))
+        }));
     }
     print::right(&mut table, [first]);
-    table.to_string()
+    let examples = examples.concat();
+    let heading = if examples.is_empty() { "" } else { "\nfor example" };
+    format!("{table}{heading}{examples}")
 }
 
 /// What `dlq list` found.
