@@ -21,6 +21,12 @@ pub(super) fn counted(pass: Pass) -> String {
         n => format!("; about {n} more are in other hands"),
     };
     let of = match pass.end {
+        // Letters whose delivery got lost on its way, or that others were quicker to take, are hidden for a while.
+        End::Whole if pass.depth.visible > pass.looked as u64 => format!(
+            "{} looked at, although the queue said that it has about {}: look again in two minutes",
+            number(pass.looked),
+            pass.depth.visible
+        ),
         End::Whole | End::Enough | End::Stopped => format!("{} looked at", number(pass.looked)),
         End::Bounds => {
             let about = pass.depth.visible.max(pass.looked as u64);
@@ -170,4 +176,23 @@ pub(super) fn print_letter(letter: &Letter, record: &Result<Option<Record>, Stri
 
 fn time(ms: Option<i64>) -> Value {
     ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map_or(Value::Null, |at| json!(at.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Depth;
+
+    fn pass(looked: usize, visible: u64, in_flight: u64, end: End) -> Pass {
+        Pass { depth: Depth { visible, in_flight, delayed: 0 }, looked, end, hidden: 0 }
+    }
+
+    #[test]
+    fn a_pass_tells_what_it_did_not_see() {
+        assert_eq!(counted(pass(1, 1, 0, End::Whole)), "1 letter looked at");
+        assert_eq!(counted(pass(12, 9, 3, End::Whole)), "12 letters looked at; about 3 more are in other hands");
+        assert_eq!(counted(pass(10, 52, 0, End::Bounds)), "the first 10 letters of about 52, see --limit");
+        let fewer = counted(pass(25, 35, 0, End::Whole));
+        assert!(fewer.starts_with("25 letters looked at, although the queue said that it has about 35"), "{fewer}");
+    }
 }
