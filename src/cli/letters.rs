@@ -21,6 +21,12 @@ pub(super) fn counted(pass: Pass) -> String {
         n => format!("; about {n} more are in other hands"),
     };
     let of = match pass.end {
+        // Letters whose delivery got lost on its way, or that others were quicker to take, are hidden for a while.
+        End::Whole if pass.depth.visible > pass.looked as u64 => format!(
+            "{} looked at, although the queue said that it has about {}: look again in two minutes",
+            number(pass.looked),
+            pass.depth.visible
+        ),
         End::Whole | End::Enough | End::Stopped => format!("{} looked at", number(pass.looked)),
         End::Bounds => {
             let about = pass.depth.visible.max(pass.looked as u64);
@@ -30,31 +36,33 @@ pub(super) fn counted(pass: Pass) -> String {
     format!("{of}{others}")
 }
 
-/// A row for each group, and one for each further example.
+/// A row for each group; below it a line for each example, which a table would squeeze.
 pub(super) fn table(groups: &[Group], by: By) -> String {
     let mut headings = Vec::new();
     let columns = [(by.reason, "reason"), (by.check, "check")];
     headings.extend(columns.iter().filter(|(shown, _)| *shown).map(|(_, heading)| *heading));
     let first = headings.len();
-    headings.extend(["letters", "oldest (UTC)", "newest (UTC)", "for example", "error"]);
+    headings.extend(["letters", "oldest (UTC)", "newest (UTC)"]);
     let mut table = print::table(&headings);
+    let mut examples = Vec::new();
     for group in groups {
-        let mut row = Vec::new();
-        row.extend(by.reason.then(|| group.reason.clone().unwrap_or_default()));
-        row.extend(by.check.then(|| group.check.clone().unwrap_or_else(|| "-".to_owned())));
-        row.extend([group.count.to_string(), print::moment(group.oldest), print::moment(group.newest)]);
-        let mut examples = group.examples.iter().map(|example| {
-            let id = example.finding_id.as_ref().unwrap_or(&example.message_id).clone();
-            [id, print::short(&example.error, 120)]
-        });
-        row.extend(examples.next().unwrap_or_default());
-        table.add_row(row);
-        for example in examples {
-            table.add_row(std::iter::repeat_n(String::new(), first + 3).chain(example));
-        }
+        let mut names = Vec::new();
+        names.extend(by.reason.then(|| group.reason.clone().unwrap_or_default()));
+        names.extend(by.check.then(|| group.check.clone().unwrap_or_else(|| "-".to_owned())));
+        let figures = [group.count.to_string(), print::moment(group.oldest), print::moment(group.newest)];
+        table.add_row(names.iter().cloned().chain(figures));
+        let known = names.iter().filter(|name| *name != "-").cloned().collect::<Vec<_>>().join(", ");
+        examples.extend(group.examples.iter().map(|example| {
+            let id = example.finding_id.as_ref().unwrap_or(&example.message_id);
+            let parts = [known.as_str(), id, &print::short(&example.error, 200)];
+            let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            format!("\n  {}", parts.join(": "))
+        }));
     }
     print::right(&mut table, [first]);
-    table.to_string()
+    let examples = examples.concat();
+    let heading = if examples.is_empty() { "" } else { "\nfor example" };
+    format!("{table}{heading}{examples}")
 }
 
 /// What `dlq list` found.
@@ -168,4 +176,23 @@ pub(super) fn print_letter(letter: &Letter, record: &Result<Option<Record>, Stri
 
 fn time(ms: Option<i64>) -> Value {
     ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map_or(Value::Null, |at| json!(at.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Depth;
+
+    fn pass(looked: usize, visible: u64, in_flight: u64, end: End) -> Pass {
+        Pass { depth: Depth { visible, in_flight, delayed: 0 }, looked, end, hidden: 0 }
+    }
+
+    #[test]
+    fn a_pass_tells_what_it_did_not_see() {
+        assert_eq!(counted(pass(1, 1, 0, End::Whole)), "1 letter looked at");
+        assert_eq!(counted(pass(12, 9, 3, End::Whole)), "12 letters looked at; about 3 more are in other hands");
+        assert_eq!(counted(pass(10, 52, 0, End::Bounds)), "the first 10 letters of about 52, see --limit");
+        let fewer = counted(pass(25, 35, 0, End::Whole));
+        assert!(fewer.starts_with("25 letters looked at, although the queue said that it has about 35"), "{fewer}");
+    }
 }

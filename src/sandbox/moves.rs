@@ -19,6 +19,7 @@ use rustack_sqs_model::types::Message;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::reply::{Reply, json_reply};
 use super::sqs::in_range;
@@ -48,6 +49,7 @@ struct Task {
     to_move: i64,
     failure: Option<String>,
     started_ms: i64,
+    stop: CancellationToken,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,7 @@ impl MoveTasks {
             None => None,
         };
         let to_move = self.depth(&source).await?;
+        let stop = CancellationToken::new();
         let handle = {
             let mut tasks = lock(&self.tasks);
             let same = |task: &Task| task.source == source_arn;
@@ -123,6 +126,7 @@ impl MoveTasks {
                 to_move,
                 failure: None,
                 started_ms,
+                stop: stop.clone(),
             });
             handle
         };
@@ -132,6 +136,7 @@ impl MoveTasks {
             handle: handle.clone(),
             source,
             destination,
+            stop,
             pause: Duration::from_secs(1) / rate.unwrap_or(FASTEST).unsigned_abs(),
         };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +154,7 @@ impl MoveTasks {
             return Err(unsupported("Only active tasks can be cancelled."));
         }
         task.status = Status::Cancelling;
+        task.stop.cancel();
         Ok(json_reply(StatusCode::OK, &json!({ "ApproximateNumberOfMessagesMoved": task.moved })))
     }
 
@@ -191,6 +197,7 @@ struct Mover {
     handle: String,
     source: String,
     destination: Option<String>,
+    stop: CancellationToken,
     /// Between two messages.
     pause: Duration,
 }
@@ -207,14 +214,17 @@ impl Mover {
     async fn move_all(&self) -> Result<Status, SqsError> {
         let mut due = Instant::now();
         loop {
-            if lock(&self.tasks).iter().any(|task| task.handle == self.handle && task.status == Status::Cancelling) {
+            if self.stop.is_cancelled() {
                 return Ok(Status::Cancelled);
             }
             let Some(message) = self.next().await? else { return Ok(Status::Completed) };
             self.move_one(message).await?;
             self.update(|task| task.moved += 1);
             due += self.pause;
-            tokio::time::sleep_until(due).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = self.stop.cancelled() => {}
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 const SAMPLE: &str = include_str!("../fixtures/finding_iot_policy.json");
 const CONFIRMATION: &str = include_str!("../fixtures/sqs_body_subscription_confirmation.json");
 
-/// The names of the dead-letter queue's letters for the SDK.
+/// A message with this body, on the queue at `url`.
 pub async fn send(bench: &Bench, url: &str, body: &str) {
     bench.clients.sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
 }
@@ -101,7 +101,7 @@ async fn dlq_list_of_an_empty_queue_is_no_error() {
 #[tokio::test]
 async fn dlq_show_prints_one_letter_whole_and_where_the_ledger_says_it_stands() {
     let bench = Bench::new().await;
-    // A certificate that the fleet does not have, by a policy that is asked to look once only.
+    // The same message once more, as SQS would have moved it: the ledger knows how the first one ended.
     let policy = bench.file("policy.yaml", ENFORCE);
     bench.publish(SAMPLE).await;
     let ran = bench.run(&["run", "--policy", &policy, "--until-empty"]).await;
