@@ -8,7 +8,7 @@ use crate::aws::{Clients, load_config};
 use crate::clock::Clock;
 use crate::finding::Origin;
 use crate::ledger::{DynamoLedger, Status};
-use crate::queue::{SqsQueue, describe};
+use crate::queue::{QueueInfo, SqsQueue, describe};
 use crate::replay::{DeadLetterReplay, Ended, Filter, LedgerReplay, MAX_HELD, Order, Summary, parse_ids};
 use clap::{Args, Subcommand};
 use std::io::{IsTerminal, Read, Write};
@@ -29,11 +29,14 @@ Examples:
   fleetwarden replay dlq --ids-from findings.txt --rate 10
   fleetwarden replay dlq --id replay-20261122T120000Z-1a2b3c4d      # go on after Ctrl-C
 
---all --native has SQS move everything by itself: quickly, with no choice and no stop when findings
-die again, and no word in the ledger of who asked.
+--all --native has SQS move everything by itself: quickly, with no choice, no stop when
+findings die again, and no word in the ledger of who asked.
 
-A letter is sent first and deleted then, so Ctrl-C at any moment loses nothing. Letters whose finding is
-mitigated by now are skipped and stay (see --force), and so are those that came after the command began.";
+A letter is sent first and deleted then, so Ctrl-C at any moment loses nothing. Letters whose
+finding is mitigated by now are skipped and stay (see --force), and so are those that came
+after the command began.
+
+Exit codes: 0 all sent; 1 stopped, by Ctrl-C or since findings die again; 2 wrong usage.";
 
 const LEDGER_HELP: &str = "\
 Examples:
@@ -41,7 +44,9 @@ Examples:
   fleetwarden replay ledger --status observed --yes
   fleetwarden replay ledger --status mitigated --force --ids-from findings.txt
 
-The dead letters of what is replayed from the ledger stay in the dead-letter queue.";
+The dead letters of what is replayed from the ledger stay in the dead-letter queue.
+
+Exit codes: 0 all sent; 1 stopped, by Ctrl-C or since findings die again; 2 wrong usage.";
 
 /// What `replay` is told.
 #[derive(Debug, Args)]
@@ -230,8 +235,14 @@ pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError
     let (filter, order) = (options.filter(&clock)?, options.order(&clock)?);
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
-    let known = describe(&clients.sqs, &options.queue_url).await;
-    let known = known.map_err(|error| CliError::Usage(format!("failed to {error}; check --queue-url")))?;
+    let look = async |flag: &str, url: &str| {
+        let info = describe(&clients.sqs, url).await;
+        info.map_err(|error| CliError::Usage(format!("failed to {error}; check {flag}, which is {url}")))
+    };
+    let known = look("--queue-url", &options.queue_url).await?;
+    if let ReplayCommand::Dlq { dead_letter_queue_url, .. } = &args.command {
+        check_source(&look("--dead-letter-queue-url", dead_letter_queue_url).await?, &known)?;
+    }
     let queue = SqsQueue::new(clients.sqs.clone(), options.queue_url.clone());
     let ledger = DynamoLedger::new(clients.dynamodb.clone(), options.table.clone());
     let stop = stop_on_signals()?;
@@ -274,6 +285,23 @@ pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError
             told.end();
             finish(&order, &summary, &ended, output, "records")
         }
+    }
+}
+
+/// A queue that is given by mistake would have its messages marked as replayed, or sent to itself.
+fn check_source(source: &QueueInfo, queue: &QueueInfo) -> Result<(), CliError> {
+    if source.arn == queue.arn {
+        return Err(CliError::Usage(format!(
+            "--queue-url and --dead-letter-queue-url are both {}: name two queues",
+            queue.arn
+        )));
+    }
+    match &source.redrive {
+        Some(redrive) => Err(CliError::Usage(format!(
+            "{} is not a dead-letter queue, it has one of its own ({}): give --dead-letter-queue-url the URL of that one",
+            source.arn, redrive.dead_letter_queue_arn
+        ))),
+        None => Ok(()),
     }
 }
 

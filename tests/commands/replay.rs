@@ -4,6 +4,7 @@ use super::bench::Bench;
 use fleetwarden::clock::Clock;
 use fleetwarden::sandbox::iot::seed;
 use serde_json::{Value, json};
+use std::process::Stdio;
 
 /// A bad deployment: the group does not exist.
 const BROKEN: &str = "
@@ -103,6 +104,31 @@ async fn what_a_bad_deployment_gave_up_is_replayed_and_mitigated_when_the_policy
 }
 
 #[tokio::test]
+async fn a_replay_that_is_interrupted_says_how_to_go_on_and_hides_nothing() {
+    let bench = Bench::new().await;
+    let (broken, mended) = (bench.file("broken.yaml", BROKEN), bench.file("mended.yaml", MENDED));
+    let n = audit(&bench).await.len() as i64;
+    work(&bench, &broken).await;
+    let replay = ["replay", "dlq", "--yes", "--rate", "1", "--id", "r-1"];
+    let child = bench.command().args(replay).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id().unwrap().to_string();
+    while bench.depths().await.0 < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    let ended = child.wait_with_output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("go on with --id r-1"), "{ended:?}");
+    let (sent, left) = bench.depths().await;
+    assert_eq!(sent + left, n);
+
+    let rest = document(&bench, &["replay", "dlq", "--yes", "--id", "r-1"]).await;
+    assert_eq!((&rest["sent"], &rest["ended"]), (&json!(left), &json!("done")), "nothing was left hidden");
+    assert_eq!(work(&bench, &mended).await["mitigated"], n);
+    assert_eq!(bench.depths().await, (0, 0));
+}
+
+#[tokio::test]
 async fn observed_findings_are_replayed_from_the_ledger_into_a_policy_that_acts() {
     let bench = Bench::new().await;
     let mended = bench.file("mended.yaml", MENDED);
@@ -138,6 +164,7 @@ async fn everything_may_be_moved_back_by_sqs_itself() {
 #[tokio::test]
 async fn a_replay_says_what_is_wrong_with_its_arguments_before_it_touches_anything() {
     let bench = Bench::new().await;
+    let dead_letters = bench.made.dead_letter_queue_url.as_str();
     let ids = bench.file("ids.txt", "fine-1\nnot an id\n");
     for (arguments, sentence) in [
         (&["replay", "dlq", "--ids-from", ids.as_str()][..], "line 2 is not a finding id"),
@@ -149,6 +176,11 @@ async fn a_replay_says_what_is_wrong_with_its_arguments_before_it_touches_anythi
         (&["replay", "ledger", "--status", "claimed"], "in hand"),
         (&["replay", "ledger", "--status", "lost"], "write one of dead"),
         (&["replay", "dlq", "--queue-url", "http://127.0.0.1:1/no/such"], "--queue-url"),
+        (&["replay", "dlq", "--dead-letter-queue-url", &bench.made.queue_url], "name two queues"),
+        (
+            &["replay", "dlq", "--queue-url", dead_letters, "--dead-letter-queue-url", &bench.made.queue_url],
+            "is not a dead-letter queue",
+        ),
     ] {
         let ran = bench.run(arguments).await;
         assert_eq!(ran.code, 2, "{ran:?}");
