@@ -1,8 +1,6 @@
 //! Message move tasks.
 
-use aws_sdk_sqs::types::{
-    ListMessageMoveTasksResultEntry as Task, MessageSystemAttributeName, QueueAttributeName as Name,
-};
+use aws_sdk_sqs::types::{ListMessageMoveTasksResultEntry as Task, QueueAttributeName as Name};
 use serde_json::json;
 
 use super::{World, code, world};
