@@ -65,8 +65,14 @@ enum Fate {
     Send,
     /// This very run sent it already, and a worker has claimed it: delete it.
     Delete,
-    /// Leave it in the dead-letter queue.
-    Leave,
+    /// Nobody means it.
+    NotMeant,
+    /// Its finding is mitigated, and nobody asked for force.
+    Mitigated,
+    /// It was given up after the run began.
+    Newer,
+    /// Its message was this very run's.
+    DiedAgain,
 }
 
 /// The loop's state.
@@ -129,12 +135,12 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
             let letters: Vec<Opened> = letters.filter(|opened| round.is_new(opened, since)).collect();
             let fates = join_all(letters.iter().map(|opened| self.judge(opened, round.began))).await;
             let (mut chosen, mut done) = (Vec::new(), Vec::new());
-            for (opened, (fate, count)) in letters.into_iter().zip(fates) {
-                count(&mut round.summary);
+            for (opened, fate) in letters.into_iter().zip(fates) {
+                count(&mut round.summary, &opened, &fate);
                 match fate {
                     Fate::Send if round.sender.is_some() => chosen.push(opened),
                     Fate::Delete if round.sender.is_some() => done.push(opened.letter.receipt_handle),
-                    Fate::Send | Fate::Delete | Fate::Leave => round.hold(&opened, since),
+                    _ => round.hold(&opened, since),
                 }
             }
             self.delete(done, &mut round.summary).await?;
@@ -175,35 +181,22 @@ impl<Q: Queue, L: Ledger> DeadLetterReplay<'_, Q, L> {
         Opened { letter: Letter::new(received), finding, readable, returned }
     }
 
-    /// What is to be done about a letter, and what that counts as.
-    async fn judge(&self, opened: &Opened, began: i64) -> (Fate, Box<dyn FnOnce(&mut Summary) + Send>) {
-        let candidate = Candidate::of_letter(&opened.letter, opened.finding.as_deref());
-        let leave = |count: fn(&mut Summary)| (Fate::Leave, Box::new(count) as Box<dyn FnOnce(&mut Summary) + Send>);
+    async fn judge(&self, opened: &Opened, began: i64) -> Fate {
         if opened.returned {
-            let error = format!("{}: {}", opened.letter.reason, opened.letter.error);
-            let count = move |summary: &mut Summary| {
-                summary.died_again += 1;
-                summary.error(error);
-            };
-            return (Fate::Leave, Box::new(count));
+            return Fate::DiedAgain;
         }
         if opened.letter.sent_at.is_some_and(|sent_at| sent_at > began) {
-            return leave(|summary| summary.newer += 1);
+            return Fate::Newer;
         }
-        if !self.filter.takes(&candidate) {
-            return leave(|_| {});
+        if !self.filter.takes(&opened.candidate()) {
+            return Fate::NotMeant;
         }
-        if let Some(record) = self.record(opened).await {
-            // If it died of this replay again, it has a newer letter that says so.
-            if record.replayed.as_ref().is_some_and(|replayed| self.order.is(&replayed.last)) {
-                return (Fate::Delete, Box::new(|summary: &mut Summary| summary.replayed_already += 1));
-            }
-            if !self.order.force && record.status == Status::Mitigated {
-                return leave(|summary| summary.mitigated += 1);
-            }
+        let Some(record) = self.record(opened).await else { return Fate::Send };
+        // If it died of this replay again, it has a newer letter that says so.
+        if record.replayed.as_ref().is_some_and(|replayed| self.order.is(&replayed.last)) {
+            return Fate::Delete;
         }
-        let count = move |summary: &mut Summary| summary.choose(&candidate.reason, candidate.check.as_deref());
-        (Fate::Send, Box::new(count))
+        if record.status == Status::Mitigated && !self.order.force { Fate::Mitigated } else { Fate::Send }
     }
 
     /// What the ledger knows of this very finding, with this content. One that does not answer knows nothing: the worker asks again.
@@ -330,6 +323,26 @@ impl<Q> Round<'_, Q> {
         }
         self.summary.looked_at += 1;
         true
+    }
+}
+
+impl Opened {
+    fn candidate(&self) -> Candidate {
+        Candidate::of_letter(&self.letter, self.finding.as_deref())
+    }
+}
+
+fn count(summary: &mut Summary, opened: &Opened, fate: &Fate) {
+    match fate {
+        Fate::Send => summary.choose(&opened.letter.reason, opened.letter.check.as_deref()),
+        Fate::Delete => summary.replayed_already += 1,
+        Fate::NotMeant => {}
+        Fate::Mitigated => summary.mitigated += 1,
+        Fate::Newer => summary.newer += 1,
+        Fate::DiedAgain => {
+            summary.died_again += 1;
+            summary.error(format!("{}: {}", opened.letter.reason, opened.letter.error));
+        }
     }
 }
 

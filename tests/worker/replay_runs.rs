@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const PUBLISH: &str = "iot.publish";
+const HOUR: Duration = Duration::from_secs(3600);
 const DEACTIVATE: &str = "iot.deactivate_certificate";
 
 fn order(id: &str) -> Order {
@@ -354,7 +355,7 @@ async fn nothing_is_lost_and_nothing_done_twice_wherever_a_run_is_cut_off() {
         let order = Order { force: rng.bool(), ..order("replay-1") };
         let (filter, none) = (Filter::default(), CancellationToken::new());
         for _ in 0..rng.usize(1..4) {
-            let fates: Arc<dyn Fates> = cut_off(rng.fork());
+            let fates: Arc<dyn Fates> = cut_off(rng.fork(), 18);
             let run = replay_with(&house, &filter, &order, Some(fates), &none);
             // A run that is cut off hangs in a call until it is dropped there.
             let _ = tokio::time::timeout(Duration::from_secs(rng.u64(60..3600)), run).await;
@@ -377,13 +378,55 @@ async fn nothing_is_lost_and_nothing_done_twice_wherever_a_run_is_cut_off() {
     }
 }
 
-/// Some calls fail, some lose their reply, and one of the first forty never comes back.
-fn cut_off(rng: fastrand::Rng) -> Arc<dyn Fates> {
+/// The same of the ledger, by force: each finding is published once more, and once only.
+#[tokio::test(start_paused = true)]
+async fn a_forced_replay_of_the_ledger_publishes_once_more_wherever_it_is_cut_off() {
+    for seed in 0..60 {
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let house = House::new();
+        let findings = clients(15);
+        for finding in &findings {
+            house.publish(finding).await;
+        }
+        house.work().await;
+        let forced = Order { force: true, ..order("replay-1") };
+        for _ in 0..rng.usize(1..4) {
+            let fates = cut_off(rng.fork(), 7);
+            let (ledger, queue) = (house.ledger.with_fates(Arc::clone(&fates)), house.queue.with_fates(fates));
+            let cut = LedgerReplay {
+                ledger: &ledger,
+                queue: &queue,
+                clock: &house.clock,
+                statuses: &[Status::Mitigated],
+                filter: &Filter::default(),
+                order: &forced,
+            };
+            let _ = tokio::time::timeout(HOUR, cut.run(&mut |_| {}, &CancellationToken::new())).await;
+            if rng.bool() {
+                house.work().await;
+            }
+        }
+        let (_, ended) = replay_ledger(&house, &[Status::Mitigated], &forced).await;
+        assert_eq!(ended, Ended::Done, "seed {seed}");
+        house.work().await;
+        for finding in &findings {
+            let record = house.record(finding);
+            let times = record.replayed.map(|replayed| replayed.times);
+            assert_eq!((record.status, times), (Status::Mitigated, Some(1)), "seed {seed}");
+        }
+        assert_eq!(house.iot.effects("Publish").len(), 30, "seed {seed}");
+        assert!(house.queue.contents().is_empty() && house.dead.contents().is_empty(), "seed {seed}");
+    }
+}
+
+/// Some calls fail, some lose their reply, and one of the first `within` never comes back.
+fn cut_off(rng: fastrand::Rng, within: u32) -> Arc<dyn Fates> {
     let state = std::sync::Mutex::new((rng, 0_u32, None));
     Arc::new(move |_: &'static str| {
         let mut state = state.lock().unwrap();
         let (rng, calls, last) = &mut *state;
-        let last = *last.get_or_insert_with(|| rng.u32(1..40));
+        let last = *last.get_or_insert_with(|| rng.u32(1..within));
         *calls += 1;
         if *calls >= last {
             return Fate::Late(FOR_EVER);
