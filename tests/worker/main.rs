@@ -14,6 +14,7 @@ mod leases;
 mod many;
 mod once;
 mod outages;
+mod replay_of_ledger;
 mod replay_runs;
 mod replays;
 mod simulation;

@@ -4,20 +4,18 @@ use crate::house::*;
 use fleetwarden::aws::{Class, Fate, Fates};
 use fleetwarden::finding::{Finding, Origin};
 use fleetwarden::ledger::Status;
-use fleetwarden::policy::Mode;
 use fleetwarden::queue::{MemoryQueue, Queue};
-use fleetwarden::replay::{DeadLetterReplay, Ended, Filter, LedgerReplay, MAX_HELD, Order, Summary};
+use fleetwarden::replay::{DeadLetterReplay, Ended, Filter, MAX_HELD, Order, Summary};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-const PUBLISH: &str = "iot.publish";
-const HOUR: Duration = Duration::from_secs(3600);
+pub const PUBLISH: &str = "iot.publish";
 const DEACTIVATE: &str = "iot.deactivate_certificate";
 
-fn order(id: &str) -> Order {
+pub fn order(id: &str) -> Order {
     Order { id: id.into(), by: Some("ops".into()), force: false, rate: 50, keep_going: false }
 }
 
@@ -48,20 +46,8 @@ async fn replay(house: &House, filter: &Filter, order: &Order) -> (Summary, Ende
     finish(replay_with(house, filter, order, None, &CancellationToken::new())).await
 }
 
-async fn replay_ledger(house: &House, statuses: &[Status], order: &Order) -> (Summary, Ended) {
-    let replay = LedgerReplay {
-        ledger: &house.ledger,
-        queue: &house.queue,
-        clock: &house.clock,
-        statuses,
-        filter: &Filter::default(),
-        order,
-    };
-    finish(replay.run(&mut |_| {}, &CancellationToken::new())).await
-}
-
 /// What a bad deployment leaves: every finding tried once, refused for good, and given up.
-async fn bury(house: &House, findings: &[Finding]) {
+pub async fn bury(house: &House, findings: &[Finding]) {
     for finding in findings {
         house.publish(finding).await;
     }
@@ -78,7 +64,7 @@ async fn bury(house: &House, findings: &[Finding]) {
     seconds(1).await;
 }
 
-fn clients(n: u64) -> Vec<Finding> {
+pub fn clients(n: u64) -> Vec<Finding> {
     (0..n).map(client_finding).collect()
 }
 
@@ -321,6 +307,18 @@ async fn a_crash_between_send_and_delete_and_a_second_run_under_its_id_claim_onc
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_letter_whose_message_the_queue_refuses_stays_and_the_others_go() {
+    let house = House::new();
+    bury(&house, &clients(20)).await;
+    let refused: Arc<dyn Fates> = always("queue.send", Fate::FailEntry(1, Class::Permanent));
+    let (filter, order, none) = (Filter::default(), order("replay-1"), CancellationToken::new());
+    let (summary, ended) = finish(replay_with(&house, &filter, &order, Some(refused), &none)).await;
+    assert_eq!((ended, summary.sent, summary.failed), (Ended::Done, 16, 4), "one of each five: {summary:?}");
+    assert!(summary.errors.keys().all(|error| error.contains("SendMessageBatch")), "{summary:?}");
+    assert_eq!((house.queue.contents().len(), visible(&house).await), (16, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_letter_that_may_not_be_deleted_ends_the_run() {
     let house = House::new();
     bury(&house, &clients(30)).await;
@@ -378,50 +376,8 @@ async fn nothing_is_lost_and_nothing_done_twice_wherever_a_run_is_cut_off() {
     }
 }
 
-/// The same of the ledger, by force: each finding is published once more, and once only.
-#[tokio::test(start_paused = true)]
-async fn a_forced_replay_of_the_ledger_publishes_once_more_wherever_it_is_cut_off() {
-    for seed in 0..60 {
-        println!("seed {seed}");
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let house = House::new();
-        let findings = clients(15);
-        for finding in &findings {
-            house.publish(finding).await;
-        }
-        house.work().await;
-        let forced = Order { force: true, ..order("replay-1") };
-        for _ in 0..rng.usize(1..4) {
-            let fates = cut_off(rng.fork(), 7);
-            let (ledger, queue) = (house.ledger.with_fates(Arc::clone(&fates)), house.queue.with_fates(fates));
-            let cut = LedgerReplay {
-                ledger: &ledger,
-                queue: &queue,
-                clock: &house.clock,
-                statuses: &[Status::Mitigated],
-                filter: &Filter::default(),
-                order: &forced,
-            };
-            let _ = tokio::time::timeout(HOUR, cut.run(&mut |_| {}, &CancellationToken::new())).await;
-            if rng.bool() {
-                house.work().await;
-            }
-        }
-        let (_, ended) = replay_ledger(&house, &[Status::Mitigated], &forced).await;
-        assert_eq!(ended, Ended::Done, "seed {seed}");
-        house.work().await;
-        for finding in &findings {
-            let record = house.record(finding);
-            let times = record.replayed.map(|replayed| replayed.times);
-            assert_eq!((record.status, times), (Status::Mitigated, Some(1)), "seed {seed}");
-        }
-        assert_eq!(house.iot.effects("Publish").len(), 30, "seed {seed}");
-        assert!(house.queue.contents().is_empty() && house.dead.contents().is_empty(), "seed {seed}");
-    }
-}
-
 /// Some calls fail, some lose their reply, and one of the first `within` never comes back.
-fn cut_off(rng: fastrand::Rng, within: u32) -> Arc<dyn Fates> {
+pub fn cut_off(rng: fastrand::Rng, within: u32) -> Arc<dyn Fates> {
     let state = std::sync::Mutex::new((rng, 0_u32, None));
     Arc::new(move |_: &'static str| {
         let mut state = state.lock().unwrap();
@@ -435,62 +391,8 @@ fn cut_off(rng: fastrand::Rng, within: u32) -> Arc<dyn Fates> {
             0 => Fate::ReplyLost,
             1 => Fate::Fail(Class::Transient),
             2 => Fate::FailEntry(rng.usize(0..5), Class::Throttled),
+            3 => Fate::FailEntry(rng.usize(0..5), Class::Permanent),
             _ => Fate::Proceed,
         }
     })
-}
-
-#[tokio::test(start_paused = true)]
-async fn observed_findings_are_replayed_from_the_ledger_once_for_one_id() {
-    let mut house = House::new();
-    house.policy.mode = Mode::Observe;
-    let findings: Vec<Finding> = (0..30).map(|n| house.device(n)).collect();
-    for finding in &findings {
-        house.publish(finding).await;
-    }
-    house.work().await;
-    house.policy.mode = Mode::Enforce;
-    let (summary, ended) = replay_ledger(&house, &[Status::Dead], &order("replay-0")).await;
-    assert_eq!((ended, summary.sent), (Ended::Done, 0), "none of them is dead");
-    let (summary, ended) = replay_ledger(&house, &[Status::Observed], &order("replay-1")).await;
-    assert_eq!((ended, summary.sent), (Ended::Done, 30));
-    // Once more before a worker came: what is on the queue twice is claimed once.
-    replay_ledger(&house, &[Status::Observed], &order("replay-1")).await;
-    assert_eq!(house.queue.contents().len(), 60);
-    house.work().await;
-    assert!(findings.iter().all(|finding| house.status(finding) == Status::Mitigated));
-    assert_eq!(house.iot.effects("UpdateCertificate").len(), 30);
-    let replayed = house.record(&findings[0]).replayed.unwrap();
-    assert_eq!((replayed.times, replayed.last.of.as_deref()), (1, Some("ledger")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_forced_replay_of_the_ledger_does_everything_once_more_and_under_its_id_never_again() {
-    let house = House::new();
-    let findings = clients(20);
-    for finding in &findings {
-        house.publish(finding).await;
-    }
-    house.work().await;
-    let (summary, _) = replay_ledger(&house, &[Status::Mitigated], &order("replay-1")).await;
-    assert_eq!((summary.mitigated, summary.sent), (20, 0));
-    let forced = Order { force: true, ..order("replay-2") };
-    for round in 0..3 {
-        let (summary, _) = replay_ledger(&house, &[Status::Mitigated], &forced).await;
-        assert_eq!((summary.sent, summary.replayed_already), if round == 0 { (20, 0) } else { (0, 20) });
-        house.work().await;
-        assert_eq!(house.iot.effects("Publish").len(), 40, "round {round}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replay_of_the_ledger_stops_when_what_it_sends_dies_again() {
-    let house = House::new();
-    bury(&house, &clients(400)).await;
-    let broken = always(PUBLISH, Fate::Fail(Class::Permanent));
-    let worker = start_for_good(meeting(house.worker("worker"), broken));
-    let (summary, ended) = replay_ledger(&house, &[Status::Dead], &order("replay-1")).await;
-    assert!(matches!(ended, Ended::DyingAgain { .. }), "{ended:?}");
-    assert!(summary.sent < 200, "{} were sent", summary.sent);
-    worker.end().await;
 }
