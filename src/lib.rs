@@ -14,6 +14,7 @@
 //! | [`budget`] | calls per second per operation |
 //! | [`mitigation`] | the `IotControl` port, one file for each action type, AWS IoT |
 //! | [`defender`] | Device Defender: is a finding genuine, which findings does an audit have |
+//! | [`replay`] | second chances: from the dead-letter queue, from the ledger, from an audit task |
 //! | [`worker`] | wires the stages; owns concurrency, drain and health |
 //! | [`telemetry`] | one function per fact that is logged and counted |
 //! | [`setup`] | makes, finds and checks the queues, the topic and the table |
@@ -37,6 +38,7 @@ pub mod ledger;
 pub mod mitigation;
 pub mod policy;
 pub mod queue;
+pub mod replay;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod setup;

@@ -12,6 +12,8 @@ mod contract {
     #[macro_use]
     pub mod ledger_races;
     #[macro_use]
+    pub mod ledger_replays;
+    #[macro_use]
     pub mod queue;
     #[macro_use]
     pub mod timelines;
@@ -62,6 +64,14 @@ ledger_contract! {
 
 ledger_list_contract! {
     memory_ledger_lists {
+        test: { #[tokio::test] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+ledger_replay_contract! {
+    memory_ledger_replays {
         test: { #[tokio::test] },
         make: ledger,
         skip: {},

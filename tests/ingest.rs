@@ -438,7 +438,13 @@ fn records_inside_an_envelope_are_told_apart_and_remember_where_they_came_from()
 #[test]
 fn our_own_envelope_carries_the_finding_and_what_the_replay_asks_for() {
     let sent = finding(&fixture("sqs_body_sns_envelope_finding"));
-    let replay = Replay { force: true, replay_of: Some("message-1".into()), by: Some("ops".into()) };
+    let replay = Replay {
+        force: true,
+        replay_of: Some("message-1".into()),
+        by: Some("ops".into()),
+        id: Some("replay-1".into()),
+        at: Some(1_790_000_000_000),
+    };
     let back = decode(&encode_own(&sent, Some(&replay)), &Origin::default()).remove(0);
     assert_eq!(back.replay, Some(replay));
     assert_eq!(back.content, Ok(Content::Finding(Box::new(sent.clone()))));
@@ -452,7 +458,8 @@ fn a_dead_letter_of_any_form_can_be_replayed_again_and_again() {
     for first in [letter.clone(), encode_own(&finding(&letter), None)] {
         let mut body = first;
         for round in 0..20 {
-            let replay = Replay { force: round % 2 == 0, replay_of: Some(format!("message-{round}")), by: None };
+            let replay_of = Some(format!("message-{round}"));
+            let replay = Replay { force: round % 2 == 0, replay_of, ..Replay::default() };
             body = encode_replay(&body, &replay);
             let mut back = decode(&body, &Origin::default());
             assert_eq!(back[0].content, sent, "round {round}");

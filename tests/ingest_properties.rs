@@ -216,8 +216,9 @@ proptest! {
     fn our_own_envelope_round_trips(
         finding in finding().prop_filter("consistent", consistent),
         force in any::<bool>(), replay_of in prop::option::of(".{0,20}"), by in prop::option::of(".{0,20}"),
+        id in prop::option::of(".{0,20}"), at in prop::option::of(1_500_000_000_000..4_000_000_000_000_i64),
     ) {
-        let replay = Replay { force, replay_of, by };
+        let replay = Replay { force, replay_of, by, id, at };
         let mut arrivals = decode(&encode_own(&finding, Some(&replay)), &Origin::default());
         prop_assert_eq!(arrivals.len(), 1);
         let arrival = arrivals.remove(0);
@@ -382,7 +383,7 @@ fn a_dead_letter_in_as_many_envelopes_as_are_allowed_can_be_replayed() {
     let mut body = workshop_finding(|_| {});
     for envelopes in 1..=6 {
         body = json!({ "Type": "Notification", "TopicArn": "t", "Message": body }).to_string();
-        let replay = Replay { force: true, replay_of: Some("message-1".into()), by: None };
+        let replay = Replay { force: true, replay_of: Some("message-1".into()), ..Replay::default() };
         let once = encode_replay(&body, &replay);
         for replayed in [once.clone(), encode_replay(&once, &replay)] {
             assert_eq!(only(&replayed).content, only(&body).content, "{envelopes} envelopes");

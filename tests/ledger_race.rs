@@ -135,8 +135,10 @@ impl Worker {
         self.rng.shuffle(&mut numbers);
         numbers.truncate(self.rng.usize(1..=BATCH.min(8)));
         let replay = if self.rng.u32(0..5) == 0 { ReplayMode::Again } else { ReplayMode::Fresh };
-        let requests: Vec<_> =
-            numbers.into_iter().map(|number| ClaimRequest { subject: subject(number), replay }).collect();
+        let requests: Vec<_> = numbers
+            .into_iter()
+            .map(|number| ClaimRequest { subject: subject(number), replay, lineage: None })
+            .collect();
         let (owner, now) = (format!("worker-{}.{}", self.number, self.lives), self.clock.now_ms());
         let outcomes = self.ledger.claim(&requests, &owner, now, LEASE).await;
         self.checker.lock().unwrap().look(&Action::Claim { owner, now });

@@ -15,6 +15,8 @@ mod contract {
     #[macro_use]
     pub mod ledger_races;
     #[macro_use]
+    pub mod ledger_replays;
+    #[macro_use]
     pub mod queue;
     #[macro_use]
     pub mod timelines;
@@ -82,6 +84,14 @@ ledger_contract! {
 
 ledger_list_contract! {
     dynamo_ledger_lists {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+ledger_replay_contract! {
+    dynamo_ledger_replays {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
         make: ledger,
         skip: {},

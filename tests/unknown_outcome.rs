@@ -51,7 +51,7 @@ fn subject(id: &str) -> Subject {
 }
 
 fn requests(ids: &[&str]) -> Vec<ClaimRequest> {
-    ids.iter().map(|id| ClaimRequest { subject: subject(id), replay: ReplayMode::Fresh }).collect()
+    ids.iter().map(|id| ClaimRequest { subject: subject(id), replay: ReplayMode::Fresh, lineage: None }).collect()
 }
 
 fn ending(id: &str, epoch: u64) -> Finish {

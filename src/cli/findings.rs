@@ -3,7 +3,7 @@
 use super::{CliError, OutputFormat, print};
 use crate::aws::{CallError, Clients, load_config};
 use crate::finding::catalogue;
-use crate::ledger::{DynamoLedger, Filter, Ledger, Record, Status};
+use crate::ledger::{DynamoLedger, Filter, Ledger, Lineage, Record, Replayed, Status};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -173,6 +173,7 @@ fn print_record(record: &Record) {
         ("rule", record.rule.clone().unwrap_or_else(|| "-".to_owned())),
         ("attempts failed", record.attempts.to_string()),
         ("claim", format!("epoch {} of {}", record.epoch, record.owner)),
+        ("replayed", record.replayed.as_ref().map_or_else(|| "never".to_owned(), replayed)),
         ("first seen (UTC)", print::moment(Some(record.first_seen))),
         ("updated (UTC)", print::moment(Some(record.updated_at))),
     ];
@@ -195,6 +196,17 @@ fn print_record(record: &Record) {
         ]);
     }
     print::line(&steps.to_string());
+}
+
+/// How often, and the latest time from where, by whom and when.
+fn replayed(replayed: &Replayed) -> String {
+    let Lineage { id, of, by, at, force } = &replayed.last;
+    let times = if replayed.times == 1 { "once".to_owned() } else { format!("{} times, the latest", replayed.times) };
+    let of = of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
+    let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let at = at.map(|at| format!(" at {}", print::moment(Some(at)))).unwrap_or_default();
+    let force = if *force { ", by force" } else { "" };
+    format!("{times}: {id}{of}{by}{at}{force}")
 }
 
 /// The id without the ledger's prefix.
@@ -224,6 +236,15 @@ fn as_json(record: &Record) -> Value {
         "firstSeen": time(record.first_seen),
         "updatedAt": time(record.updated_at),
         "retryAt": record.retry_at.map(time),
+        "replayed": record.replayed.as_ref().map(|replayed| json!({
+            "times": replayed.times,
+            "id": replayed.last.id,
+            "of": replayed.last.of,
+            "by": replayed.last.by,
+            "at": replayed.last.at.map(time),
+            "force": replayed.last.force,
+            "claimedAt": time(replayed.claimed_at),
+        })),
         "steps": record.steps,
     })
 }

@@ -1,13 +1,19 @@
 //! One file per command; they print, and decide nothing.
 
+mod bar;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod dlq;
 pub mod error;
 mod findings;
+mod letters;
 pub mod output;
 mod policy;
 mod print;
 mod quotas;
+mod replay;
+mod replay_native;
+mod replay_print;
 mod root;
 mod run;
 #[cfg(feature = "sandbox")]

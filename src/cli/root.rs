@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use super::{CliError, OutputFormat, findings, run, status};
+use super::{CliError, OutputFormat, dlq, findings, replay, run, status};
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -67,6 +67,10 @@ pub enum Command {
     Policy(super::policy::PolicyArgs),
     /// What the ledger knows of findings
     Findings(findings::FindingsArgs),
+    /// The dead letters: what was given up, and why
+    Dlq(dlq::DlqArgs),
+    /// Second chances: sends dead letters, or findings of the ledger, back to the queue
+    Replay(replay::ReplayArgs),
     /// One look at the queue, the dead letters and the ledger
     Status(status::StatusArgs),
 }
@@ -87,6 +91,8 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Setup(args) => super::setup::run(args, output).await,
         Command::Policy(args) => super::policy::run(&args, output),
         Command::Findings(args) => findings::run(&args, output).await,
+        Command::Dlq(args) => dlq::run(&args, output).await,
+        Command::Replay(args) => replay::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
     }
 }

@@ -47,6 +47,12 @@ pub struct Replay {
     /// Who asked for it.
     #[serde(default)]
     pub by: Option<String>,
+    /// Which run of a replay sent it. A finding is claimed once for one id, however often its message is delivered or sent.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// When it was sent, milliseconds since the epoch.
+    #[serde(default)]
+    pub at: Option<i64>,
 }
 
 /// An entry that is given up at once.

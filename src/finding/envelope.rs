@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// The only version there is.
 const VERSION: u64 = 1;
-/// `replayOf` and `by`: a message id, a ledger key (at most 512 bytes), a principal's ARN.
+/// `replayOf`, `by` and `replayId`: a message id, a ledger key (at most 512 bytes), a principal's ARN.
 const MAX_NOTE: usize = 1024;
 
 /// A finding as a queue message of our own: what an expanded summary and a replay send. [`super::decode`] reads it back.
@@ -58,6 +58,8 @@ impl Header {
                 "force": replay.is_some_and(|replay| replay.force),
                 "replayOf": replay.and_then(|replay| replay.replay_of.as_deref()),
                 "by": replay.and_then(|replay| replay.by.as_deref()),
+                "replayId": replay.and_then(|replay| replay.id.as_deref()),
+                "replayedAt": replay.and_then(|replay| replay.at),
             },
             "message": message,
         })
@@ -80,7 +82,7 @@ impl Header {
         if region.is_some_and(|text| !is_region(text)) {
             return Err(format!("{} is not a region", header.at("region")));
         }
-        for name in ["replayOf", "by"] {
+        for name in ["replayOf", "by", "replayId"] {
             // Each entry of a batch carries them again, so they must be short.
             if header.text(name)?.is_some_and(|text| text.len() > MAX_NOTE) {
                 return Err(format!("{} is longer than {MAX_NOTE} bytes", header.at(name)));
@@ -90,6 +92,8 @@ impl Header {
             force: header.flag("force")?,
             replay_of: header.text("replayOf")?.map(str::to_owned),
             by: header.text("by")?.map(str::to_owned),
+            id: header.text("replayId")?.map(str::to_owned),
+            at: header.time("replayedAt")?,
         };
         Ok(Self {
             place: Place { account: account.map(str::to_owned), region: region.map(str::to_owned) },

@@ -91,7 +91,7 @@ impl Table {
     ) -> Result<ClaimOutcome, CallError> {
         let key = &request.subject.key;
         let (record, taken_over) = match self.records.get(key) {
-            None => (transition::first_claim(request.subject.clone(), owner, now, lease), false),
+            None => (transition::begin(request, owner, now, lease), false),
             Some(existing) => match transition::arrive(existing, request, owner, now, lease) {
                 Arrival::TakeOver { record, .. } => (*record, true),
                 Arrival::Duplicate(status) => return Ok(ClaimOutcome::Duplicate(status)),

@@ -1,6 +1,7 @@
 //! The ledger: each finding once. The record and its transitions (pure), the `Ledger` and `Timelines` ports, their adapters.
 
 pub mod dynamodb;
+mod lineage;
 mod memory;
 mod port;
 mod record;
@@ -8,6 +9,7 @@ mod timeline;
 pub mod transition;
 
 pub use dynamodb::DynamoLedger;
+pub use lineage::{Lineage, Replayed};
 pub use memory::MemoryLedger;
 pub use port::{
     BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode, Tally,

@@ -1,5 +1,6 @@
 //! The `Ledger` port. Every sentence of these docs is a contract that the contract tests run against each implementation.
 
+use super::lineage::Lineage;
 use super::record::{Record, Status, Step, Subject};
 use crate::aws::CallError;
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ pub struct ClaimRequest {
     pub subject: Subject,
     /// Whether, and how hard, the message asks for a second chance.
     pub replay: ReplayMode,
+    /// Which replay the message belongs to; the claim puts it on record.
+    pub lineage: Option<Lineage>,
 }
 
 /// What a replayed message may claim beyond a fresh one.
@@ -142,7 +145,8 @@ pub type Tally = BTreeMap<(String, Status), u64>;
 pub trait Ledger: Send + Sync + 'static {
     /// Claims for `owner` until `now + lease`. At most one owner wins each key, whatever races; a takeover raises the epoch by one.
     /// A takeover of a claim whose lease ran out counts an attempt, since whoever held it may have died of it. A replay that takes
-    /// an ended record over keeps its steps and starts its attempts and its cursor afresh.
+    /// an ended record over keeps its steps and starts its attempts and its cursor afresh. A replay whose id is that of the last
+    /// one on an ended record is a [`ClaimOutcome::Duplicate`], by force or not: its message was delivered, or sent, twice (P2).
     fn claim(
         &self,
         requests: &[ClaimRequest],

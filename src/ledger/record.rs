@@ -1,5 +1,6 @@
 //! What the ledger knows of one finding (or one expansion of an audit).
 
+use super::lineage::Replayed;
 use crate::finding::Severity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -176,6 +177,8 @@ pub struct Record {
     pub steps: Vec<Step>,
     /// How far an expansion got.
     pub cursor: Option<String>,
+    /// The replays that claimed it; absent for what was never replayed.
+    pub replayed: Option<Replayed>,
     /// First claim, milliseconds since the epoch.
     pub first_seen: i64,
     /// Last write, milliseconds since the epoch.

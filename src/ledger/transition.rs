@@ -1,5 +1,6 @@
 //! What a claim makes of a record: pure, and the same for every implementation of the port.
 
+use super::lineage::Replayed;
 use super::port::{ClaimRequest, ReplayMode};
 use super::record::{Record, Status, Subject};
 use std::time::Duration;
@@ -43,9 +44,18 @@ pub fn first_claim(subject: Subject, owner: &str, now: i64, lease: Duration) -> 
         detail: String::new(),
         steps: Vec::new(),
         cursor: None,
+        replayed: None,
         first_seen: now,
         updated_at: now,
         expires_at: expiry(now),
+    }
+}
+
+/// The record of a first claim by `request`.
+pub fn begin(request: &ClaimRequest, owner: &str, now: i64, lease: Duration) -> Record {
+    Record {
+        replayed: Replayed::after(None, request.lineage.as_ref(), now),
+        ..first_claim(request.subject.clone(), owner, now, lease)
     }
 }
 
@@ -62,6 +72,7 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
             retry_at: None,
             attempts,
             cursor,
+            replayed: Replayed::after(existing.replayed.as_ref(), request.lineage.as_ref(), now),
             updated_at: now,
             expires_at: expiry(now),
             ..existing.clone()
@@ -69,7 +80,20 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
     };
     if existing.subject.fingerprint != request.subject.fingerprint {
         // What was given up does not own its id: it may have been forged, and the genuine finding comes second.
-        return if existing.status == Status::Dead { take_over(0, None) } else { Arrival::Mismatch };
+        if existing.status != Status::Dead {
+            return Arrival::Mismatch;
+        }
+        let mut anew = take_over(0, None);
+        if let Arrival::TakeOver { record, .. } = &mut anew {
+            // Nor are the replays of the other content its own.
+            record.replayed = Replayed::after(None, request.lineage.as_ref(), now);
+        }
+        return anew;
+    }
+    let last_replay = existing.replayed.as_ref().map(|replayed| &replayed.last.id);
+    let came_to_its_end = !matches!(existing.status, Status::Claimed | Status::Waiting);
+    if came_to_its_end && last_replay.is_some() && last_replay == request.lineage.as_ref().map(|lineage| &lineage.id) {
+        return Arrival::Duplicate(existing.status);
     }
     match existing.status {
         Status::Claimed if existing.lease_until > now => Arrival::Busy { until: existing.lease_until },
@@ -141,7 +165,7 @@ mod tests {
     }
 
     fn message(replay: ReplayMode) -> ClaimRequest {
-        ClaimRequest { subject: subject(), replay }
+        ClaimRequest { subject: subject(), replay, lineage: None }
     }
 
     fn arrive_at(record: &Record, replay: ReplayMode, now: i64) -> Arrival {

@@ -29,8 +29,9 @@ pub struct Job<'a, I, J> {
     pub clock: &'a Clock,
     /// Read again after each successful write, not only after a lost reply.
     pub read_back: bool,
-    /// Replayed by force: do what cannot be told to have been done, or was done, once more.
-    pub forced: bool,
+    /// Replayed by force since then, milliseconds since the epoch: what cannot be told to have been done, or was done, before that
+    /// moment is to be done once more. What this replay itself did, before a crash or another attempt, is not (P2).
+    pub forced: Option<i64>,
 }
 
 /// Why an action did not come to its end.

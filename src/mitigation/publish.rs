@@ -17,8 +17,8 @@ pub(super) async fn publish<I: IotControl, J: Journal>(
     steps: &mut Steps,
     topic_arn: &str,
 ) -> Result<(), ActionError> {
-    match steps.get(ACTION, topic_arn).map(|step| step.outcome) {
-        _ if job.forced => {}
+    let counts = |at: i64| job.forced.is_none_or(|since| at >= since);
+    match steps.get(ACTION, topic_arn).filter(|step| counts(step.at)).map(|step| step.outcome) {
         Some(StepOutcome::Changed) => return Ok(()),
         Some(StepOutcome::Intended) => return Err(outcome_unknown(topic_arn)),
         _ => {}

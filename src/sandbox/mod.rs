@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
 //! | `sqs.rs`, `receipt.rs`, `large.rs` | receipt handles that can be invalid or stale, limits, redrive policies, bodies up to 1 MiB |
+//! | `moves.rs` | message move tasks, from a dead-letter queue back |
 //! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
 //! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
 //! | `service_quotas.rs` | the throttle limits of [`iot`] as quotas of the account |
@@ -23,6 +24,7 @@ mod envelope;
 mod indexes;
 pub mod iot;
 mod large;
+mod moves;
 mod partiql;
 mod receipt;
 mod reply;

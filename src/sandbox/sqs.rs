@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::clock::Clock;
 
 use super::large::{LIBRARY_BYTES, LargeBodies, SQS_BYTES};
+use super::moves::MoveTasks;
 use super::receipt::{Receipt, open, seal};
 use super::reply::{Reply, json_reply, sqs_error};
 
@@ -35,6 +36,7 @@ pub(super) struct SqsService {
     queues: Arc<RustackSqs>,
     handler: RustackSqsHandler,
     pub(super) large: LargeBodies,
+    moves: MoveTasks,
     /// The clock of the library's receipt handles.
     clock: Clock,
 }
@@ -42,7 +44,8 @@ pub(super) struct SqsService {
 impl SqsService {
     pub(super) fn new(queues: Arc<RustackSqs>) -> Self {
         let handler = RustackSqsHandler::new(Arc::clone(&queues));
-        Self { queues, handler, large: LargeBodies::default(), clock: Clock::system() }
+        let moves = MoveTasks::new(Arc::clone(&queues));
+        Self { queues, handler, large: LargeBodies::default(), moves, clock: Clock::system() }
     }
 
     /// Answers the operation named `operation`.
@@ -60,9 +63,20 @@ impl SqsService {
             "DeleteMessageBatch" => self.delete_batch(&body).await,
             "ChangeMessageVisibility" => self.change_visibility(&body).await,
             "ChangeMessageVisibilityBatch" => self.change_visibility_batch(&body).await,
+            "StartMessageMoveTask" => self.start_move(&body).await,
+            "CancelMessageMoveTask" => read(&body).and_then(|input| self.moves.cancel(&input)),
+            "ListMessageMoveTasks" => self.list_moves(&body).await,
             _ => self.pass_on(operation, body).await,
         };
         answered.unwrap_or_else(|error| error_reply(&error))
+    }
+
+    async fn start_move(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        self.moves.start(read(body)?, self.clock.now_ms()).await
+    }
+
+    async fn list_moves(&self, body: &Bytes) -> Result<Reply, SqsError> {
+        self.moves.list(&read(body)?).await
     }
 
     /// Lets the library answer.
@@ -361,7 +375,7 @@ fn check_batch<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), SqsError> {
     }
 }
 
-fn in_range(parameter: &str, value: Option<i32>, low: i32, high: i32) -> Result<(), SqsError> {
+pub(super) fn in_range(parameter: &str, value: Option<i32>, low: i32, high: i32) -> Result<(), SqsError> {
     match value {
         Some(value) if !(low..=high).contains(&value) => Err(SqsError::invalid_parameter_value(format!(
             "Value {value} for parameter {parameter} is invalid. Reason: Must be between {low} and {high}, if provided."

@@ -4,7 +4,7 @@ use super::batch::gather;
 use super::bundle::split;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
-use super::delivery::{Settlement, Ticket};
+use super::delivery::{Delivery, Settlement, Ticket};
 use super::lines::{Place, TooLong};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::subject::{finding_subject, summary_subject};
 use crate::aws::{CallError, Class};
 use crate::finding::{Content, Rejected, Replay};
-use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, ReplayMode};
+use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, Lineage, ReplayMode};
 use crate::mitigation::{IotControl, calls_of};
 use crate::queue::Queue;
 use std::sync::Arc;
@@ -98,18 +98,21 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             return None;
         }
     };
-    // A message that was moved back from the dead letters natively still has the attributes that it was given there.
-    let moved_back = ticket.delivery().attributes.contains_key("reason");
-    let replay = match arrival.replay {
-        Some(Replay { force: true, .. }) => ReplayMode::Force,
-        Some(Replay { replay_of: Some(_), .. }) => ReplayMode::Again,
-        _ if moved_back => ReplayMode::Again,
-        _ => ReplayMode::Fresh,
+    let lineage = lineage(arrival.replay, ticket.delivery());
+    let replay = match &lineage {
+        None => ReplayMode::Fresh,
+        Some(Lineage { force: false, .. }) => ReplayMode::Again,
+        Some(Lineage { force: true, .. }) => ReplayMode::Force,
     };
-    match shared.claims.meet(&subject.key, &subject.fingerprint, ticket) {
+    match shared.claims.meet(&subject.key, &subject.fingerprint, replay == ReplayMode::Force, ticket) {
         Met::Fresh => {
             let place = line_up(shared, &subject.key, &work)?;
-            Some(Wish { work, request: ClaimRequest { subject, replay }, source: arrival.source, place })
+            let request = ClaimRequest { subject, replay, lineage };
+            Some(Wish { work, request, source: arrival.source, place })
+        }
+        Met::TooEarly(ticket) => {
+            ticket.settle(Settlement::Park(BUSY.0 + shared.jitter(BUSY.0)));
+            None
         }
         Met::Follows => {
             shared.telemetry.follower(&subject.key);
@@ -140,6 +143,24 @@ fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<
             None
         }
     }
+}
+
+/// Which replay a message belongs to; `None` for one that is no replay.
+fn lineage(replay: Option<Replay>, delivery: &Delivery) -> Option<Lineage> {
+    // Moved back from the dead letters natively: it still has the attributes that it was given there, and a new message id. What an
+    // earlier replay asked for, and how hard, is over: it died of it.
+    if delivery.attributes.contains_key("reason") {
+        let of = Some("dead-letter queue".to_owned());
+        return Some(Lineage { id: delivery.message_id.clone(), of, by: None, at: None, force: false });
+    }
+    let replay = replay.filter(|replay| replay.force || replay.replay_of.is_some() || replay.id.is_some())?;
+    Some(Lineage {
+        id: replay.id.unwrap_or_else(|| delivery.message_id.clone()),
+        of: replay.replay_of,
+        by: replay.by,
+        at: replay.at,
+        force: replay.force,
+    })
 }
 
 fn reject<Q: Queue, L: Ledger, I: IotControl>(
@@ -242,7 +263,6 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
 ) {
     shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
     let shared = Arc::clone(shared);
-    let Wish { work, request, source, place } = wish;
-    let forced = request.replay == ReplayMode::Force;
-    tasks.spawn(process(shared, Task { work, record: claim.record, source, forced, place }));
+    let Wish { work, source, place, .. } = wish;
+    tasks.spawn(process(shared, Task { work, record: claim.record, source, place }));
 }

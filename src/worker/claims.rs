@@ -41,6 +41,8 @@ pub(super) enum Met {
     Fresh,
     /// It waits for the work under way here, and will be settled with it.
     Follows,
+    /// It asks for more than the work under way here will do: let it come again.
+    TooEarly(Ticket),
     /// Work is under way here on the same key with other content.
     Mismatch(Ticket),
 }
@@ -56,7 +58,9 @@ impl Claims {
     }
 
     /// Takes a message's ticket for `key`.
-    pub fn meet(&self, key: &str, fingerprint: &str, ticket: Ticket) -> Met {
+    ///
+    /// The end of the work under way is the end of every message that asks for no more than that: of all but a replay by `force`.
+    pub fn meet(&self, key: &str, fingerprint: &str, force: bool, ticket: Ticket) -> Met {
         let mut in_hand = self.lock();
         match in_hand.get_mut(key) {
             None => {
@@ -64,6 +68,7 @@ impl Claims {
                 in_hand.insert(key.to_owned(), fresh);
                 Met::Fresh
             }
+            Some(known) if known.fingerprint == fingerprint && force => Met::TooEarly(ticket),
             Some(known) if known.fingerprint == fingerprint => {
                 known.tickets.push(ticket);
                 Met::Follows

@@ -251,15 +251,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_moves_faster_than_its_share_says_is_as_long_as_it_moves() {
-        let lines = with(&BudgetConfig { quotas: [(UpdateCertificate, 1.0)].into(), ..BudgetConfig::default() });
-        let mut places = vec![lines.join(&[UpdateCertificate], middle).unwrap()];
-        for _ in 0..40 {
-            places.extend(lines.join(&[UpdateCertificate], middle));
-            tokio::time::advance(Duration::from_millis(500)).await;
-            places.truncate(1);
+        let lines = lines();
+        let mut places: Vec<_> = (0..8).map(|_| lines.join(&[UpdateCertificate], middle).unwrap()).collect();
+        for _ in 0..400 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+            places.pop();
+            places.push(lines.join(&[UpdateCertificate], middle).unwrap());
         }
         places.extend(std::iter::from_fn(|| lines.join(&[UpdateCertificate], middle).ok()));
-        assert!((13..=16).contains(&places.len()), "two a second for 7.5 s, not {}", places.len());
+        assert!((140..=151).contains(&places.len()), "20 a second for 7.5 s, not {}", places.len());
     }
 
     #[tokio::test(start_paused = true)]

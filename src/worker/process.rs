@@ -7,7 +7,7 @@ use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::defender;
 use crate::finding::{AuditSummary, Finding};
-use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Status, Step, WriteError};
+use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Replayed, Status, Step, WriteError};
 use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Journal};
 use crate::policy::{Action, Facts, Verdict, decide};
 use crate::queue::Queue;
@@ -37,7 +37,6 @@ pub(super) struct Task {
     pub work: Work,
     pub record: Record,
     pub source: String,
-    pub forced: bool,
     /// Held to the end, whichever it is.
     pub place: Place,
 }
@@ -177,7 +176,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
         journal: &journal,
         clock: &shared.clock,
         read_back: shared.policy.read_back,
-        forced: task.forced,
+        forced: task.record.replayed.as_ref().and_then(Replayed::forced_since),
     };
     let mut facts = Facts::default();
     if shared.policy.needs_thing_groups(finding) {
@@ -229,7 +228,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
 ) -> Outcome {
     let finding = job.finding;
     let mut gates: Vec<(String, Duration)> = Vec::new();
-    if !shared.policy.cooldown.is_zero() && !job.forced {
+    if !shared.policy.cooldown.is_zero() && job.forced.is_none() {
         gates.push((format!("resource#{}", finding.resource_key()), shared.policy.cooldown));
     }
     if actions.iter().any(|action| matches!(action, Action::ReplaceDefaultPolicyVersion { .. })) {

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod bench;
+mod dlq;
+mod native_move;
 mod quotas;
 mod refusals;
+mod replay;
 mod status;
 mod stopping;
 mod workshop;

@@ -69,7 +69,7 @@ pub fn subject(what: &str) -> Subject {
 
 /// A fresh, or replayed, message about it.
 pub fn request(subject: &Subject, replay: ReplayMode) -> ClaimRequest {
-    ClaimRequest { subject: subject.clone(), replay }
+    ClaimRequest { subject: subject.clone(), replay, lineage: None }
 }
 
 /// One fresh claim.

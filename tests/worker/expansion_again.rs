@@ -95,7 +95,7 @@ async fn a_replay_by_force_sends_every_finding_once_more() {
     house.send(&summary.to_string()).await;
     house.work().await;
     let before = house.telemetry.counts().received;
-    let replay = Replay { force: true, replay_of: Some("expansion#audit-1".into()), by: None };
+    let replay = Replay { force: true, replay_of: Some("expansion#audit-1".into()), ..Replay::default() };
     house.send(&encode_message(None, Some(&replay), &summary)).await;
     house.work().await;
     assert_eq!(house.telemetry.counts().received - before, 1 + 12, "the summary, and its findings");

@@ -17,5 +17,8 @@ mod many;
 mod once;
 mod outages;
 mod regressions;
+mod replay_of_ledger;
+mod replay_runs;
+mod replays;
 mod simulation;
 mod slow;

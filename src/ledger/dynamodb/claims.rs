@@ -5,7 +5,7 @@ use super::batch::{self, Outcome};
 use super::item::{self, Item};
 use super::statements::Statement;
 use crate::aws::{CallError, Class};
-use crate::ledger::transition::{Arrival, arrive, first_claim};
+use crate::ledger::transition::{Arrival, arrive, begin};
 use crate::ledger::{Claim, ClaimOutcome, ClaimRequest, Record};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,8 +50,7 @@ pub(super) async fn claim(
     let number = CALLS.fetch_add(1, Ordering::Relaxed);
     let call = Call { owner, now, lease, token: format!("{owner}/{now}/{number}") };
 
-    let firsts: Vec<Record> =
-        requests.iter().map(|request| first_claim(request.subject.clone(), owner, now, lease)).collect();
+    let firsts: Vec<Record> = requests.iter().map(|request| begin(request, owner, now, lease)).collect();
     let inserts = firsts.iter().map(|record| {
         let attributes = item::attributes(INSERT, record, &call.token)?;
         Ok(Statement::insert(&ledger.table, attributes))
@@ -168,6 +167,10 @@ impl Call<'_> {
             Arrival::Busy { until } => Stand::Settled(Ok(ClaimOutcome::Busy { until })),
             Arrival::Mismatch => Stand::Settled(Ok(ClaimOutcome::Mismatch)),
             Arrival::TakeOver { record: next, seen_epoch } => {
+                let replayed = match item::replayed_text(INSERT, next.replayed.as_ref()) {
+                    Ok(text) => text.map(item::s),
+                    Err(error) => return Stand::Settled(Err(error)),
+                };
                 let mut changes = vec![
                     (item::STATUS, Some(item::s(next.status.as_str()))),
                     (item::EPOCH, Some(item::n(next.epoch))),
@@ -179,6 +182,7 @@ impl Call<'_> {
                     (item::CLAIM_TOKEN, Some(item::s(&self.token))),
                     (item::RETRY_AT, next.retry_at.map(item::n)),
                     (item::CURSOR, next.cursor.as_ref().map(item::s)),
+                    (item::REPLAYED, replayed),
                     (item::ATTENTION, None),
                 ];
                 if next.subject != record.subject {

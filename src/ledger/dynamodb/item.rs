@@ -2,7 +2,7 @@
 
 use crate::aws::{CallError, Class};
 use crate::finding::Severity;
-use crate::ledger::{Record, Status, Step, Subject};
+use crate::ledger::{Record, Replayed, Status, Step, Subject};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
@@ -32,6 +32,8 @@ pub const RULE: &str = "rule";
 pub const DETAIL: &str = "detail";
 pub const STEPS: &str = "steps";
 pub const CURSOR: &str = "cursor";
+/// The replays that claimed it.
+pub const REPLAYED: &str = "replayed";
 pub const FIRST_SEEN: &str = "first_seen";
 /// Milliseconds; the sort key of the index.
 pub const UPDATED_AT: &str = "updated_at";
@@ -55,6 +57,12 @@ pub fn n(number: impl ToString) -> AttributeValue {
 /// The steps as they are stored.
 pub fn steps_text(operation: &'static str, steps: &[Step]) -> Result<String, CallError> {
     serde_json::to_string(steps).map_err(|error| CallError::new(Class::Permanent, operation, error.to_string()))
+}
+
+/// The replays as they are stored.
+pub fn replayed_text(operation: &'static str, replayed: Option<&Replayed>) -> Result<Option<String>, CallError> {
+    let text = replayed.map(serde_json::to_string).transpose();
+    text.map_err(|error| CallError::new(Class::Permanent, operation, error.to_string()))
 }
 
 /// What a message says, but for its key.
@@ -97,6 +105,7 @@ pub fn attributes(
         (RETRY_AT, record.retry_at.map(n)),
         (RULE, record.rule.as_ref().map(s)),
         (CURSOR, record.cursor.as_ref().map(s)),
+        (REPLAYED, replayed_text(operation, record.replayed.as_ref())?.map(s)),
         (ATTENTION, record.status.needs_attention().then(|| s(record.status.as_str()))),
     ];
     let optional = subject_attributes(&record.subject).into_iter().chain(optional);
@@ -110,6 +119,7 @@ pub fn record(operation: &'static str, item: &Item) -> Result<Record, CallError>
     let status = reader.text(STATUS)?;
     let status = Status::parse(status).ok_or_else(|| reader.unreadable(STATUS, "no such status"))?;
     let steps = reader.text(STEPS)?;
+    let replayed = text_of(item, REPLAYED).map(serde_json::from_str).transpose();
     Ok(Record {
         subject: Subject {
             key: reader.text(ID)?.to_owned(),
@@ -134,6 +144,7 @@ pub fn record(operation: &'static str, item: &Item) -> Result<Record, CallError>
         detail: reader.text(DETAIL)?.to_owned(),
         steps: serde_json::from_str(steps).map_err(|error| reader.unreadable(STEPS, &error.to_string()))?,
         cursor: reader.optional_text(CURSOR),
+        replayed: replayed.map_err(|error| reader.unreadable(REPLAYED, &error.to_string()))?,
         first_seen: reader.number(FIRST_SEEN)?,
         updated_at: reader.number(UPDATED_AT)?,
         expires_at: reader.number(EXPIRES_AT)?,
@@ -190,7 +201,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::StepOutcome;
+    use crate::ledger::{Lineage, StepOutcome};
 
     fn sample() -> Record {
         Record {
@@ -224,6 +235,11 @@ mod tests {
                 at: 4,
             }],
             cursor: Some("c".into()),
+            replayed: Some(Replayed {
+                last: Lineage { id: "r".into(), of: Some("m".into()), by: None, at: Some(2), force: true },
+                times: 2,
+                claimed_at: 3,
+            }),
             first_seen: 1,
             updated_at: 2,
             expires_at: 3,
@@ -241,6 +257,7 @@ mod tests {
         assert_eq!(record("GetItem", &item_of(&full)).unwrap(), full);
         let mut bare = full;
         (bare.subject.task_id, bare.retry_at, bare.rule, bare.cursor) = (None, None, None, None);
+        bare.replayed = None;
         bare.status = Status::Claimed;
         assert_eq!(record("GetItem", &item_of(&bare)).unwrap(), bare);
     }

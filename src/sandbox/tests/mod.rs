@@ -1,6 +1,7 @@
 //! The sandbox through the real SDK clients, over its loopback listener.
 
 mod listener;
+mod moves;
 mod queues;
 mod service_quotas;
 mod statements;
