@@ -1,5 +1,7 @@
 //! A budget that workers share through the ledger: what they do when the ledger or AWS is not as it should be.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use fleetwarden::aws::{Class, Fate, Fates};
 use fleetwarden::budget::{BudgetConfig, Budgets, Fleet, Operation, timeline_key};
 use fleetwarden::clock::Clock;
