@@ -179,7 +179,9 @@ async fn sigterm_under_load_ends_within_the_drain_with_exit_code_0_and_gives_bac
 async fn sigterm_while_calls_hang_ends_at_the_drain_deadline_with_exit_code_0_and_strands_nothing() {
     let load = Load::new(40).await;
     load.hang();
-    let mut worker = load.run(&["--concurrency", "8", "--drain", "1s"]);
+    // Quotas that serve all forty soon: they are claimed at once.
+    let quotas = "UpdateCertificate=1000,DescribeCertificate=1000,DescribeAuditFinding=1000";
+    let mut worker = load.run(&["--concurrency", "8", "--drain", "1s", "--quota", quotas]);
     worker.says("claimed", 40).await;
     let asked = worker.terminate().await;
     assert_eq!(worker.ends().await, Some(0));

@@ -109,11 +109,16 @@ async fn a_message_that_is_delivered_twice_at_once_is_in_no_delete_batch_twice()
     assert!(house.queue.contents().is_empty());
 }
 
+/// A house whose budgets serve soon whatever a worker receives, so that all of it is claimed at once.
+fn with_quotas_for_all() -> House {
+    let quotas = Operation::ALL.iter().map(|&operation| (operation, 1_000.0)).collect();
+    let budgets = Arc::new(Budgets::new(&BudgetConfig { quotas, ..BudgetConfig::default() }));
+    House { budgets, ..House::new() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_heartbeat_touches_a_message_that_was_deleted_or_given_back() {
-    let mut house = House::new();
-    let quotas = [(Operation::UpdateCertificate, 0.5)].into();
-    house.budgets = Arc::new(Budgets::new(&BudgetConfig { quotas, reserve: 0.0, ..BudgetConfig::default() }));
+    let house = with_quotas_for_all();
     for n in 0..80 {
         let finding = house.device(n);
         house.publish(&finding).await;
@@ -121,11 +126,12 @@ async fn no_heartbeat_touches_a_message_that_was_deleted_or_given_back() {
     let throttled = AtomicUsize::new(0);
     let mut worker = house.worker("worker");
     worker.config.concurrency = 4;
-    // Fifteen times four tries are throttled, which parks. Deletes and changes take most of the time between two heartbeats, of which
-    // every message needs several.
-    worker.iot = house.iot.with_fates(Arc::new(move |call: &'static str| {
-        let throttle = call == "iot.deactivate_certificate" && throttled.fetch_add(1, Ordering::SeqCst) < 60;
-        if throttle { Fate::Fail(Class::Throttled) } else { Fate::Proceed }
+    // Fifteen times four tries are throttled, which parks. Calls are slow: of the heartbeats, every message needs several, and deletes and
+    // changes take most of the time between two.
+    worker.iot = house.iot.with_fates(Arc::new(move |call: &'static str| match call {
+        "iot.deactivate_certificate" if throttled.fetch_add(1, Ordering::SeqCst) < 60 => Fate::Fail(Class::Throttled),
+        "iot.deactivate_certificate" => Fate::Late(Duration::from_secs(8)),
+        _ => Fate::Proceed,
     }));
     worker.queue = house.queue.with_fates(Arc::new(|call: &'static str| match call {
         "queue.delete" | "queue.change_visibility" => Fate::Late(Duration::from_secs(6)),
@@ -223,7 +229,7 @@ async fn parts_of_a_bundle_that_are_refused_together_are_sent_alone_and_given_up
 
 #[tokio::test(start_paused = true)]
 async fn finishes_that_are_buffered_when_the_worker_is_told_to_stop_are_written_and_their_messages_deleted() {
-    let house = House::new();
+    let house = with_quotas_for_all();
     let findings: Vec<_> = (0..60).map(|n| house.device(n)).collect();
     for finding in &findings {
         house.publish(finding).await;
