@@ -169,3 +169,23 @@ async fn a_worker_that_is_to_end_with_the_queue_waits_an_outage_of_the_ledger_ou
     assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
     assert_eq!(house.status(&finding), Status::Mitigated);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_while_the_ledger_is_away_waits_for_it_no_longer_than_the_drain() {
+    let (house, _findings) = thousand().await;
+    let on = Arc::new(AtomicBool::new(false));
+    let running = start_for_good(meeting(house.worker("worker"), while_on(&on, "ledger.", Class::Transient)));
+    until(|| mitigated(&house) >= 50).await;
+    on.store(true, Ordering::SeqCst);
+    seconds(300).await;
+    let (asked, drain) = (tokio::time::Instant::now(), house.worker("worker").config.drain);
+    running.end().await;
+    assert!(asked.elapsed() <= drain, "{:?}", asked.elapsed());
+    on.store(false, Ordering::SeqCst);
+    house.work().await;
+    // What was changed before the stop, and could not be put on record, is found to be in order now.
+    let ends: BTreeSet<_> = house.ledger.records().iter().map(|record| record.status).collect();
+    assert!(ends.is_subset(&BTreeSet::from([Status::Mitigated, Status::Compliant])), "{ends:?}");
+    assert!(house.dead.contents().is_empty() && house.ledger.records().len() == 1000);
+    assert_eq!(house.iot.effects("UpdateCertificate").len(), 1000);
+}
