@@ -271,7 +271,7 @@ impl Telemetry {
 
     pub(crate) fn breaker_opened(&self, reason: &str, seconds: u64) {
         add(&self.breaker_trips, 1);
-        tracing::error!(reason, seconds, "unhealthy: the account refuses; receiving is paused");
+        tracing::error!(reason, seconds, "unhealthy: receiving is paused");
     }
 
     pub(crate) fn breaker_closed(&self) {

@@ -1,9 +1,10 @@
 //! Deleting and giving back, ten a request.
 
 use super::batch::gather;
+use super::breaker::Dependency;
 use super::delivery::{Settled, Settlement};
 use super::shared::Shared;
-use crate::aws::{CallError, Class};
+use crate::aws::CallError;
 use crate::queue::{BATCH, Queue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +68,7 @@ async fn acknowledge<Q: Queue, L, I>(shared: &Shared<Q, L, I>, mut messages: Vec
                 Err(error) if attempt < TRIES && error.may_pass() => again.push(message),
                 Err(error) => {
                     shared.telemetry.acknowledgement_failed(&error);
-                    if error.class == Class::Denied {
-                        shared.breaker.trip(&error.to_string());
-                    }
+                    shared.breaker.met(Dependency::Queue, &error);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! A message that holds several findings becomes as many messages.
 
+use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Settlement, Ticket};
 use super::shared::Shared;
@@ -33,9 +34,7 @@ pub(super) async fn split<Q: Queue, L, I>(shared: Arc<Shared<Q, L, I>>, arrivals
         };
         if let Some(error) = failed {
             shared.telemetry.split_failed(&error);
-            if error.class == Class::Denied {
-                shared.breaker.trip(&error.to_string());
-            }
+            shared.breaker.met(Dependency::Queue, &error);
             ticket.settle(Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
             return;
         }

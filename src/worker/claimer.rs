@@ -10,7 +10,7 @@ use super::process::{Task, Work, process};
 use super::receiver::Incoming;
 use super::shared::Shared;
 use super::subject::{finding_subject, summary_subject};
-use crate::aws::{CallError, Class};
+use crate::aws::Class;
 use crate::finding::{Content, Rejected, Replay};
 use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, Lineage, ReplayMode};
 use crate::mitigation::{IotControl, calls_of};
@@ -75,6 +75,10 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
     let Incoming { mut arrivals, ticket } = message;
     if shared.stop.is_cancelled() {
         ticket.settle(Settlement::Park(Duration::ZERO));
+        return None;
+    }
+    if shared.breaker.is_paused() {
+        ticket.settle(Settlement::Park(shared.elsewhere()));
         return None;
     }
     if arrivals.len() > 1 {
@@ -226,7 +230,7 @@ async fn claim<Q: Queue, L: Ledger, I: IotControl>(
             }
             Err(error) => {
                 shared.telemetry.claims_failed(&error);
-                not_claimed(&shared, &key, &error);
+                not_claimed(&shared, &key);
             }
         }
     }
@@ -240,10 +244,7 @@ async fn refuse<Q: Queue, L, I>(shared: &Shared<Q, L, I>, key: &str, letter: imp
     }
 }
 
-fn not_claimed<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, error: &CallError) {
-    if error.class == Class::Denied {
-        shared.breaker.trip(&error.to_string());
-    }
+fn not_claimed<Q, L, I>(shared: &Shared<Q, L, I>, key: &str) {
     shared.claims.end(key, Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
 }
 

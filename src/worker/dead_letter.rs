@@ -1,5 +1,6 @@
 //! Giving up on a message: to the dead-letter queue with the reason attached, before the original is deleted.
 
+use super::breaker::Dependency;
 use super::delivery::{Delivery, Settlement, Ticket};
 use super::shared::Shared;
 use crate::aws::{CallError, Class};
@@ -85,9 +86,7 @@ impl DeadLetter {
             }
             Err(error) => {
                 shared.telemetry.dead_letter_failed(&error);
-                if error.class == Class::Denied {
-                    shared.breaker.trip(&error.to_string());
-                }
+                shared.breaker.met(Dependency::Queue, &error);
                 Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE))
             }
         }

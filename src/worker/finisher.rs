@@ -2,11 +2,13 @@
 
 use super::batch::gather;
 use super::shared::{Ending, Shared};
+use crate::aws::{CallError, Class};
 use crate::ledger::{BATCH, Finish, Ledger, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Finish requests under way at a time.
 const REQUESTS: usize = 8;
@@ -15,6 +17,13 @@ const LINGER: Duration = Duration::from_millis(4);
 
 /// Tries of one batch: with delays of 0.2 to 1.6 s inside a lease of a minute.
 const TRIES: u32 = 5;
+
+/// Between two tries while the ledger is away.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long an end is kept for a ledger that is away. A finish holds under its epoch as long as nobody took over, lease or no lease:
+/// what is kept is neither done again nor taken for a crash, which would cost an attempt. Beyond that the message is given back.
+const HELD: Duration = Duration::from_secs(15 * 60);
 
 /// Runs until nobody can send endings any more, and all are written.
 pub(super) async fn finish_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sync + 'static>(
@@ -38,7 +47,8 @@ pub(super) async fn finish_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sy
 
 async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>) {
     let mut delay = Duration::from_millis(200);
-    for attempt in 1..=TRIES {
+    let started = Instant::now();
+    for attempt in 1.. {
         let finishes: Vec<Finish> = batch.iter().map(|ending| ending.finish.clone()).collect();
         let results = match shared.ledger.finish(&finishes, shared.clock.now_ms()).await {
             Ok(results) => results,
@@ -48,7 +58,9 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>
         for (ending, result) in batch.into_iter().zip(results) {
             match result {
                 // A finish sets values, under its epoch.
-                Err(WriteError::Call(error)) if attempt < TRIES && error.may_pass() => {
+                Err(WriteError::Call(error))
+                    if (attempt < TRIES && error.may_pass()) || worth_holding(shared, &error, started) =>
+                {
                     shared.telemetry.finish_failed(&ending.finish.claim.key, &error);
                     again.push(ending);
                 }
@@ -61,6 +73,12 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>
         }
         batch = again;
         tokio::time::sleep(shared.jitter(delay)).await;
-        delay *= 2;
+        delay = (delay * 2).min(LONGEST);
     }
+}
+
+/// The ledger is away, and known to be: it may come back.
+fn worth_holding<Q, L, I>(shared: &Shared<Q, L, I>, error: &CallError, since: Instant) -> bool {
+    let away = error.may_pass() || error.class == Class::Denied;
+    away && shared.breaker.is_open() && !shared.stop.is_cancelled() && since.elapsed() < HELD
 }

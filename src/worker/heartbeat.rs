@@ -1,7 +1,8 @@
 //! Keeping what is in hand: visibility and leases are extended together, in batches, past half of their time.
 
+use super::breaker::Dependency;
 use super::shared::Shared;
-use crate::aws::{CallError, Class};
+use crate::aws::CallError;
 use crate::ledger::{self, Ledger, WriteError};
 use crate::queue::{self, Queue};
 use std::sync::Arc;
@@ -66,18 +67,16 @@ async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>) {
                     match result {
                         Ok(()) => shared.claims.renewed(claim, asked + lease),
                         Err(WriteError::LostClaim) => shared.claims.lost(claim),
-                        Err(WriteError::Call(error)) => failed(shared, &error),
+                        Err(WriteError::Call(error)) => shared.telemetry.heartbeat_failed(&error),
                     }
                 }
             }
-            Err(error) => failed(shared, &error),
+            Err(error) => shared.telemetry.heartbeat_failed(&error),
         }
     }
 }
 
 fn failed<Q, L, I>(shared: &Shared<Q, L, I>, error: &CallError) {
     shared.telemetry.heartbeat_failed(error);
-    if error.class == Class::Denied {
-        shared.breaker.trip(&error.to_string());
-    }
+    shared.breaker.met(Dependency::Queue, error);
 }

@@ -25,6 +25,7 @@ mod receiver;
 mod run;
 mod shared;
 mod subject;
+mod watched;
 
 pub use breaker::{Breaker, Health};
 pub use config::{Worker, WorkerConfig};

@@ -1,10 +1,12 @@
 //! One claimed finding, from decision to its end on record.
 
+use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
 use super::delivery::Settlement;
 use super::lines::Place;
 use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
+use crate::budget::Operation;
 use crate::defender;
 use crate::finding::{AuditSummary, Finding};
 use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Replayed, Status, Step, WriteError};
@@ -133,6 +135,9 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
     let _permit = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return given_back("the worker stopped before it was begun"),
+        () = shared.breaker.paused() => {
+            return Outcome::Postpone("the worker paused before it was begun".to_owned(), shared.elsewhere());
+        }
         permit = async { Some(permits?.acquire().await) } => permit,
     };
     // A finding that kills its worker over and over again must not live for ever.
@@ -182,7 +187,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     if shared.policy.needs_thing_groups(finding) {
         match mitigation::thing_groups(&job).await {
             Ok(groups) => facts.thing_groups = Some(groups),
-            Err(error) => return failure(shared, error),
+            Err(error) => return failure(shared, claim, error),
         }
     }
     let decision = decide(&shared.policy, finding, &facts);
@@ -195,7 +200,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
         Verdict::Act(actions) => actions,
     };
     if shared.policy.verify_finding
-        && let Some(outcome) = defender_disagrees(shared, finding).await
+        && let Some(outcome) = defender_disagrees(shared, finding, claim).await
     {
         return outcome;
     }
@@ -206,6 +211,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
 async fn defender_disagrees<Q: Queue, L: Ledger, I: IotControl>(
     shared: &Shared<Q, L, I>,
     finding: &Finding,
+    claim: &ClaimRef,
 ) -> Option<Outcome> {
     match defender::authenticate(&shared.iot, finding).await {
         Ok(defender::Verdict::Genuine) => None,
@@ -215,7 +221,7 @@ async fn defender_disagrees<Q: Queue, L: Ledger, I: IotControl>(
         Ok(defender::Verdict::NotAuthentic(error)) => {
             Some(Outcome::GiveUp { reason: "not_authentic".to_owned(), error })
         }
-        Err(error) => Some(failure(shared, ActionError::Call(error))),
+        Err(error) => Some(failure(shared, claim, ActionError::Call(error))),
     }
 }
 
@@ -246,7 +252,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
                 let why = format!("coalesced: {by} acted on the same resource for the same check at {}", moment(at));
                 return Outcome::End(Status::Compliant, why);
             }
-            Err(error) => return failure(shared, ActionError::Call(error)),
+            Err(error) => return failure(shared, claim, ActionError::Call(error)),
         }
     }
     let steps = progress.reached().steps.clone();
@@ -258,7 +264,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
             Outcome::End(Status::Mitigated, what)
         }
         Ok(Effect::Compliant { why }) => Outcome::End(Status::Compliant, why),
-        Err(error) => failure(shared, error),
+        Err(error) => failure(shared, claim, error),
     }
 }
 
@@ -279,12 +285,12 @@ async fn expand<Q: Queue, L: Ledger, I: IotControl>(
     };
     match expansion.run(summary, task.record.cursor.as_deref(), || shared.claims.is_ours(claim)).await {
         Ok(detail) => Outcome::End(Status::Expanded, detail),
-        Err(error) => failure(shared, error),
+        Err(error) => failure(shared, claim, error),
     }
 }
 
 /// What a failure means for the finding.
-fn failure<Q, L, I>(shared: &Shared<Q, L, I>, error: ActionError) -> Outcome {
+fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error: ActionError) -> Outcome {
     let error = match error {
         ActionError::LostClaim => return Outcome::Lost,
         ActionError::Refused { reason, message } => {
@@ -294,14 +300,28 @@ fn failure<Q, L, I>(shared: &Shared<Q, L, I>, error: ActionError) -> Outcome {
     };
     let text = format!("failed to {error}");
     match error.class {
-        Class::Transient | Class::Unknown => Outcome::Retry(text),
+        Class::Transient | Class::Unknown => {
+            if of_iot(&error) {
+                shared.breaker.iot_failed(&claim.key, &error);
+            }
+            // An outage is not the finding's fault, and must not use its attempts up.
+            match shared.breaker.is_open() {
+                true => Outcome::Postpone(text, shared.elsewhere()),
+                false => Outcome::Retry(text),
+            }
+        }
         Class::Throttled => Outcome::Postpone(text, Duration::from_secs(1) + shared.jitter(POSTPONED)),
         Class::Denied => {
-            shared.breaker.trip(&error.to_string());
+            shared.breaker.met(if of_iot(&error) { Dependency::Iot } else { Dependency::Ledger }, &error);
             Outcome::Postpone(text, Duration::from_secs(5) + shared.jitter(POSTPONED))
         }
         Class::Permanent | Class::Gone => Outcome::GiveUp { reason: "permanent_error".to_owned(), error: text },
     }
+}
+
+/// Whether AWS IoT (or SNS, where it publishes) failed, rather than the ledger or the queue.
+fn of_iot(error: &CallError) -> bool {
+    error.operation == "Publish" || error.operation.parse::<Operation>().is_ok()
 }
 
 async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
@@ -341,8 +361,10 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
     let settlement = match write_down(shared, &finish).await {
         Ok(()) => {
             shared.telemetry.finished(&finish, &task.record.subject.check, &task.record.subject.resource_id);
-            if matches!(status, Status::Mitigated | Status::Compliant) {
-                shared.breaker.succeeded();
+            match status {
+                Status::Mitigated | Status::Compliant => shared.breaker.succeeded(),
+                Status::Observed | Status::Suppressed | Status::Expanded => shared.breaker.recorded(),
+                _ => {}
             }
             settlement
         }
@@ -352,9 +374,6 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
         }
         Err(WriteError::Call(error)) => {
             shared.telemetry.finish_failed(&finish.claim.key, &error);
-            if error.class == Class::Denied {
-                shared.breaker.trip(&error.to_string());
-            }
             Settlement::Park(Duration::from_secs(5) + shared.jitter(POSTPONED))
         }
     };

@@ -1,5 +1,6 @@
 //! Long polls: from the queue to decoded messages, as many as the in-flight bounds allow.
 
+use super::breaker::Dependency;
 use super::delivery::{Arrived, Ticket};
 use super::shared::Shared;
 use crate::aws::{CallError, Class};
@@ -54,14 +55,14 @@ pub(super) async fn receive<Q: Queue, L, I>(
 ) {
     let mut failures: u32 = 0;
     let mut idle = false;
-    while shared.breaker.may_receive(&shared.stop).await {
+    while let Some(most) = shared.breaker.may_receive(&shared.stop).await {
         if shared.lines.is_crowded() {
             tokio::select! {
                 () = tokio::time::sleep(SLOW_POLL) => {}
                 () = shared.stop.cancelled() => break,
             }
         }
-        let Some(permits) = message_permits(&bounds, &shared).await else { break };
+        let Some(permits) = message_permits(&bounds, &shared, most.min(BATCH)).await else { break };
         let asked = Instant::now();
         let poll = shared.queue.receive(permits.len(), shared.config.poll_wait, shared.config.lease);
         let received = tokio::select! {
@@ -98,13 +99,17 @@ fn set_idle(bounds: &Bounds, was: &mut bool, is: bool) {
 }
 
 /// A permit for each message the next poll may bring, at least one; `None` if a stop came first.
-async fn message_permits<Q, L, I>(bounds: &Bounds, shared: &Shared<Q, L, I>) -> Option<Vec<OwnedSemaphorePermit>> {
+async fn message_permits<Q, L, I>(
+    bounds: &Bounds,
+    shared: &Shared<Q, L, I>,
+    most: usize,
+) -> Option<Vec<OwnedSemaphorePermit>> {
     let first = tokio::select! {
         permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
         () = shared.stop.cancelled() => return None,
     };
     let mut permits = vec![first];
-    while permits.len() < BATCH {
+    while permits.len() < most {
         match Arc::clone(&bounds.messages).try_acquire_owned() {
             Ok(permit) => permits.push(permit),
             Err(_) => break,
@@ -149,8 +154,8 @@ async fn take_in<Q: Queue, L, I>(
 
 async fn wait_after_failure<Q: Queue, L, I>(shared: &Shared<Q, L, I>, error: &CallError, failures: u32) {
     shared.telemetry.receive_failed(error);
+    shared.breaker.met(Dependency::Queue, error);
     if error.class == Class::Denied {
-        shared.breaker.trip(&error.to_string());
         return;
     }
     let most = Duration::from_millis(500).saturating_mul(1 << failures.min(6));

@@ -1,14 +1,13 @@
 //! Wiring: which stages there are, when they start, and in which order they end.
 
 use super::acknowledge::acknowledge_all;
-use super::breaker::{Breaker, Health};
+use super::breaker::{Breaker, Dependency};
 use super::claimer::claim_all;
 use super::config::Worker;
 use super::finisher::finish_all;
 use super::heartbeat::beat;
 use super::receiver::{Bounds, receive};
 use super::shared::Shared;
-use crate::aws::Class;
 use crate::ledger::Ledger;
 use crate::mitigation::IotControl;
 use crate::policy::Mode;
@@ -112,12 +111,12 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
     }
 }
 
-/// Returns once the queue has been empty and nothing is in flight, or the breaker has opened.
+/// Returns once the queue has been empty and nothing is in flight, or the account refuses: an outage is waited out.
 async fn watch_for_the_end<Q: Queue, L, I>(shared: &Shared<Q, L, I>, bounds: &Bounds) -> Ended {
     let mut empty = 0;
     loop {
         tokio::time::sleep(EMPTY_CHECK.0).await;
-        if let Health::Broken { reason, .. } = shared.breaker.health() {
+        if let Some(reason) = shared.breaker.refusal() {
             return Ended::Broken(reason);
         }
         let idle = bounds.idle.load(Ordering::SeqCst) >= shared.config.pollers.max(1);
@@ -137,9 +136,7 @@ async fn is_empty<Q: Queue, L, I>(shared: &Shared<Q, L, I>) -> bool {
         Ok(depth) => depth.is_empty(),
         Err(error) => {
             // Whoever may not look would look for ever.
-            if error.class == Class::Denied {
-                shared.breaker.trip(&error.to_string());
-            }
+            shared.breaker.met(Dependency::Queue, &error);
             false
         }
     }

@@ -5,6 +5,7 @@ use super::claims::Claims;
 use super::config::{Worker, WorkerConfig};
 use super::delivery::{InFlight, Settled};
 use super::lines::Lines;
+use super::watched::Watched;
 use crate::clock::Clock;
 use crate::ledger::{Finish, WriteError};
 use crate::mitigation::Paced;
@@ -29,7 +30,7 @@ pub(super) struct Shared<Q, L, I> {
     pub clock: Clock,
     pub queue: Q,
     pub dead_letters: Q,
-    pub ledger: L,
+    pub ledger: Watched<L>,
     pub iot: Paced<I>,
     pub telemetry: Arc<Telemetry>,
     pub breaker: Arc<Breaker>,
@@ -58,6 +59,7 @@ impl<Q, L, I> Shared<Q, L, I> {
     ) -> Self {
         let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
         let lines = Lines::new(Arc::clone(&budgets), &config);
+        let ledger = Watched::new(ledger, Arc::clone(&breaker));
         let iot = Paced::new(iot, budgets, config.lease, config.seed);
         Self {
             lines,
@@ -85,6 +87,12 @@ impl<Q, L, I> Shared<Q, L, I> {
     pub fn jitter(&self, most: Duration) -> Duration {
         let part = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();
         most.mul_f64(part)
+    }
+
+    /// How soon a message comes back that was not begun because the breaker opened: at once for those who are well, and not at once,
+    /// for all of them may be as ill as this one.
+    pub fn elsewhere(&self) -> Duration {
+        Duration::from_secs(1) + self.jitter(Duration::from_secs(10))
     }
 
     /// The delay before attempt `attempts + 1`: full jitter over an exponential that starts at the policy's base delay.

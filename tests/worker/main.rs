@@ -22,3 +22,4 @@ mod replay_runs;
 mod replays;
 mod simulation;
 mod slow;
+mod thousand;

@@ -56,9 +56,10 @@ async fn a_forced_replay_whose_end_was_lost_leaves_it_to_a_person_whether_to_pub
     let house = House::new();
     let finding = published(&house).await;
     house.send(&encode_own(&finding, Some(&replay("replay-1", true)))).await;
-    // Published; then the end cannot be written, and the lease runs out.
-    let script = (0..6).map(|_| ("ledger.finish", Fate::Fail(Class::Transient)));
-    let worker = meeting(house.worker("worker"), Arc::new(Script::new(script)));
+    // Published; then the end cannot be written (and not because the ledger is away, for it would be kept then), and the lease
+    // runs out.
+    let script = Script::new([("ledger.finish", Fate::Fail(Class::Permanent))]);
+    let worker = meeting(house.worker("worker"), Arc::new(script));
     finish(worker.run(CancellationToken::new())).await;
     assert_eq!(house.iot.effects("Publish").len(), 2);
     let record = house.record(&finding);
