@@ -97,6 +97,7 @@ impl Breaker {
             Health::Broken { until, .. } => *until,
         };
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(until) => !stop.is_cancelled(),
             () = stop.cancelled() => false,
         }

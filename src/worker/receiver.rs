@@ -57,14 +57,16 @@ pub(super) async fn receive<Q: Queue, L, I>(
     while shared.breaker.may_receive(&shared.stop).await {
         if shared.lines.is_crowded() {
             tokio::select! {
-                () = tokio::time::sleep(SLOW_POLL) => {}
+                biased;
                 () = shared.stop.cancelled() => break,
+                () = tokio::time::sleep(SLOW_POLL) => {}
             }
         }
         let Some(permits) = message_permits(&bounds, &shared).await else { break };
         let asked = Instant::now();
         let poll = shared.queue.receive(permits.len(), shared.config.poll_wait, shared.config.lease);
         let received = tokio::select! {
+            biased;
             received = poll => received,
             () = async { shared.stop.cancelled().await; tokio::time::sleep(LAST_POLL).await } => break,
         };
@@ -100,8 +102,9 @@ fn set_idle(bounds: &Bounds, was: &mut bool, is: bool) {
 /// A permit for each message the next poll may bring, at least one; `None` if a stop came first.
 async fn message_permits<Q, L, I>(bounds: &Bounds, shared: &Shared<Q, L, I>) -> Option<Vec<OwnedSemaphorePermit>> {
     let first = tokio::select! {
-        permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
+        biased;
         () = shared.stop.cancelled() => return None,
+        permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
     };
     let mut permits = vec![first];
     while permits.len() < BATCH {
@@ -126,6 +129,7 @@ async fn take_in<Q: Queue, L, I>(
         let room = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes);
         // After a stop nothing is begun any more: what waits for room goes through to be given back.
         let bytes = tokio::select! {
+            biased;
             room = room => room,
             () = shared.stop.cancelled() => Arc::clone(&bounds.kibibytes).acquire_many_owned(0).await,
         };
@@ -155,6 +159,7 @@ async fn wait_after_failure<Q: Queue, L, I>(shared: &Shared<Q, L, I>, error: &Ca
     }
     let most = Duration::from_millis(500).saturating_mul(1 << failures.min(6));
     tokio::select! {
+        biased;
         () = tokio::time::sleep(Duration::from_millis(100) + shared.jitter(most)) => {}
         () = shared.stop.cancelled() => {}
     }

@@ -20,5 +20,4 @@ mod regressions;
 mod replay_of_ledger;
 mod replay_runs;
 mod replays;
-mod simulation;
 mod slow;
