@@ -103,6 +103,10 @@ pub async fn simulate(seed: u64) -> Vec<String> {
     assert!(broken.is_empty(), "{broken:?}");
     // Elsewhere a claim is live for a while after its reply got lost, and nobody has it in hand.
     assert!(most <= MAX_IN_FLIGHT || !ledger_works, "P8: a worker had {most} live claims");
-    history.extend(house.iot.history().iter().map(|call| format!("{call:?}")));
+    let calls = house.iot.history();
+    history.extend(calls.iter().map(|call| {
+        let error = call.error.as_ref().map(ToString::to_string);
+        format!("{} {} {} {error:?}", call.operation, call.target, call.took_effect)
+    }));
     history
 }
