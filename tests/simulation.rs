@@ -2,6 +2,8 @@
 //!
 //! `SIMULATION_SEED` runs one seed alone, `SIMULATION_SEEDS` another number than 500.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
 #[path = "simulation/mod.rs"]
 mod simulation;
 
