@@ -89,6 +89,7 @@ impl SharedPace {
                 Turn::Wait { until, slot } => {
                     armed = slot;
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep_until(self.common.clock.instant(until)) => {}
                         () = self.news.notified() => {}
                     }

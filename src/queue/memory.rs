@@ -290,6 +290,7 @@ impl Queue for MemoryQueue {
                         deadline.min(Instant::now() + Duration::from_millis(ahead.max(1)))
                     });
                     tokio::select! {
+                        biased;
                         () = changed => {}
                         () = tokio::time::sleep_until(until) => {}
                     }

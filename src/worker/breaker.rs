@@ -255,6 +255,7 @@ impl Breaker {
                 Err(at) => at,
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(at) => {}
                 _ = changes.changed() => {}
                 () = stop.cancelled() => {}

@@ -2,7 +2,7 @@
 
 use super::delivery::{Settlement, Ticket};
 use crate::ledger::ClaimRef;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(15);
 /// Findings in hand, by ledger key. A second message for one of them waits for its end instead of asking the ledger.
 #[derive(Debug)]
 pub(super) struct Claims {
-    in_hand: Mutex<HashMap<String, InHand>>,
+    in_hand: Mutex<BTreeMap<String, InHand>>,
     margin: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Claims {
         Self { in_hand: Mutex::default(), margin: LEASE_MARGIN.min(lease / 4) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, InHand>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, InHand>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

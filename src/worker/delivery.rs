@@ -1,6 +1,6 @@
 //! A message in flight here: who still needs it, and how to give it back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -89,7 +89,7 @@ impl Drop for Ticket {
 
 /// Every message in flight here, by message id.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<HashMap<String, Arc<Delivery>>>);
+pub(super) struct InFlight(Mutex<BTreeMap<String, Arc<Delivery>>>);
 
 /// What the receiver knows of a message when it arrives.
 #[derive(Debug)]

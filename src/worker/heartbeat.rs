@@ -28,8 +28,9 @@ async fn every<F: Future<Output = ()>>(period: Duration, closing: &CancellationT
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => work().await,
+            biased;
             () = closing.cancelled() => return,
+            _ = ticks.tick() => work().await,
         }
     }
 }

@@ -58,14 +58,16 @@ pub(super) async fn receive<Q: Queue, L, I>(
     while let Some(most) = shared.breaker.may_receive(&shared.stop).await {
         if shared.lines.is_crowded() {
             tokio::select! {
-                () = tokio::time::sleep(SLOW_POLL) => {}
+                biased;
                 () = shared.stop.cancelled() => break,
+                () = tokio::time::sleep(SLOW_POLL) => {}
             }
         }
         let Some(permits) = message_permits(&bounds, &shared, most.min(BATCH)).await else { break };
         let asked = Instant::now();
         let poll = shared.queue.receive(permits.len(), shared.config.poll_wait, shared.config.lease);
         let received = tokio::select! {
+            biased;
             received = poll => received,
             () = async { shared.stop.cancelled().await; tokio::time::sleep(LAST_POLL).await } => break,
         };
@@ -105,8 +107,9 @@ async fn message_permits<Q, L, I>(
     most: usize,
 ) -> Option<Vec<OwnedSemaphorePermit>> {
     let first = tokio::select! {
-        permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
+        biased;
         () = shared.stop.cancelled() => return None,
+        permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
     };
     let mut permits = vec![first];
     while permits.len() < most {
@@ -131,6 +134,7 @@ async fn take_in<Q: Queue, L, I>(
         let room = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes);
         // After a stop nothing is begun any more: what waits for room goes through to be given back.
         let bytes = tokio::select! {
+            biased;
             room = room => room,
             () = shared.stop.cancelled() => Arc::clone(&bounds.kibibytes).acquire_many_owned(0).await,
         };
@@ -160,6 +164,7 @@ async fn wait_after_failure<Q: Queue, L, I>(shared: &Shared<Q, L, I>, error: &Ca
     }
     let most = Duration::from_millis(500).saturating_mul(1 << failures.min(6));
     tokio::select! {
+        biased;
         () = tokio::time::sleep(Duration::from_millis(100) + shared.jitter(most)) => {}
         () = shared.stop.cancelled() => {}
     }

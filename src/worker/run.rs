@@ -74,6 +74,7 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
         let acknowledger = flush.spawn(acknowledge_all(Arc::clone(&shared), settled_rx, acknowledging.clone()));
 
         let mut ended = tokio::select! {
+            biased;
             () = stop.cancelled() => Ended::Drained,
             ended = watch_for_the_end(&shared, &bounds), if shared.config.until_empty => ended,
         };

@@ -20,6 +20,5 @@ mod regressions;
 mod replay_of_ledger;
 mod replay_runs;
 mod replays;
-mod simulation;
 mod slow;
 mod thousand;

@@ -1,0 +1,70 @@
+//! Sees the ledger before every call that any process makes: no state of a record escapes it.
+
+use super::house::*;
+use fleetwarden::ledger::Status;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+pub struct Witness {
+    house: TwinLedger,
+    clock: fleetwarden::clock::Clock,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Status, epoch and owner of each record when last looked at.
+    last: BTreeMap<String, (Status, u64, String)>,
+    history: Vec<String>,
+    broken: Vec<String>,
+    /// The most live claims that one worker had.
+    most: usize,
+}
+
+impl Witness {
+    pub fn new(house: &House) -> Self {
+        Self { house: house.ledger.clone(), clock: house.clock.clone(), seen: Mutex::default() }
+    }
+
+    /// Notes the call, and compares the ledger with what it was.
+    pub fn look(&self, who: &str, call: &str) {
+        let now = self.clock.now_ms();
+        let mut seen = self.seen.lock().unwrap();
+        let seen = &mut *seen;
+        seen.history.push(format!("{now} {who} {call}"));
+        let mut live: BTreeMap<String, usize> = BTreeMap::new();
+        for record in self.house.records() {
+            let (key, new) = (record.subject.key, (record.status, record.epoch, record.owner));
+            if new.0 == Status::Claimed && record.lease_until > now {
+                *live.entry(new.2.clone()).or_default() += 1;
+            }
+            let Some(old) = seen.last.get(&key) else {
+                seen.last.insert(key, new);
+                continue;
+            };
+            if *old == new {
+                continue;
+            }
+            seen.history.push(format!("{now} {key} {new:?}"));
+            let mut complain = |what: &str| seen.broken.push(format!("{what}: {key} went from {old:?} to {new:?}"));
+            if old.0.is_terminal() {
+                complain("terminal stays terminal");
+            }
+            if new.1 < old.1 || new.1 == old.1 && new.2 != old.2 {
+                complain("P3");
+            }
+            if new.1 == old.1 && old.0 != Status::Claimed {
+                complain("P3: written without a claim");
+            }
+            seen.last.insert(key, new);
+        }
+        seen.most = seen.most.max(live.into_values().max().unwrap_or(0));
+    }
+
+    /// What nobody may ever have seen; the most live claims that one worker had; and the whole story.
+    pub fn testify(&self) -> (Vec<String>, usize, Vec<String>) {
+        self.look("end", "");
+        let mut seen = self.seen.lock().unwrap();
+        (std::mem::take(&mut seen.broken), seen.most, std::mem::take(&mut seen.history))
+    }
+}
