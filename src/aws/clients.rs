@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | SQS, `ReceiveMessage` | 25 s | 3 | a long poll lasts up to 20 s; 5 s for the round trip and a large answer |
 //! | SQS, else | 10 s | 3 | answers take milliseconds; a batch of 10 x 1 MiB at 10 Mbit/s takes 8.4 s |
-//! | DynamoDB | 10 s | 3 | every write is conditional, so a repeated one is recognised |
+//! | DynamoDB | 10 s | 3 | every write is conditional: a repeated one is recognised, or (a reservation of slots) loses some and hands none out twice |
 //! | IoT, SNS | 10 s | 1 | each attempt takes a slot of a budget, and an unknown outcome is read back first |
 //! | Service Quotas | 2 s | 3 | asked once, at start, and the start does not wait for it: whatever it does not tell has a default |
 //!
