@@ -76,11 +76,13 @@ prop_compose! {
         severity in prop_oneof![Just(Vec::new()), prop::sample::subsequence(&SEVERITIES[..], 1..=3)],
         resource in some(&["prod-*", "*-1", "prod-?"]),
         thing_group in some(&["prod-eu", "Quarantine"]),
-        observe in prop::bool::weighted(0.2),
+        observe in prop::bool::weighted(0.2), hands_over in any::<bool>(),
         actions in prop::sample::subsequence(vec![Action::UpdateDeviceCertificate, Action::UpdateCaCertificate], 0..=2),
     ) -> Rule {
         let matcher = Matcher { check, reason, severity, resource, thing_group };
-        Rule { name: String::new(), matcher, observe, actions }
+        // A rule acts by itself or hands over, never both.
+        let delegate = if actions.is_empty() && hands_over { vec!["Theirs".to_owned()] } else { Vec::new() };
+        Rule { name: String::new(), matcher, observe, actions, delegate }
     }
 }
 
@@ -139,13 +141,19 @@ fn reference(policy: &Policy, finding: &Finding, facts: &Facts) -> (Option<Strin
             all = all && one;
         }
         if all {
-            let act = policy.mode == Mode::Enforce && !rule.observe && !rule.actions.is_empty();
-            let actions = rule.actions.clone();
-            let verdict = if act { Verdict::Act(actions) } else { Verdict::Observe { would: actions } };
+            let enforced = policy.mode == Mode::Enforce && !rule.observe;
+            let (would, would_delegate) = (rule.actions.clone(), rule.delegate.clone());
+            let verdict = if enforced && !would.is_empty() {
+                Verdict::Act(would)
+            } else if enforced && !would_delegate.is_empty() {
+                Verdict::Delegate(would_delegate)
+            } else {
+                Verdict::Observe { would, would_delegate }
+            };
             return (Some(rule.name.clone()), verdict);
         }
     }
-    (None, Verdict::Observe { would: Vec::new() })
+    (None, Verdict::Observe { would: Vec::new(), would_delegate: Vec::new() })
 }
 
 proptest! {
@@ -184,7 +192,7 @@ proptest! {
     #[test]
     fn observe_mode_never_acts(mut policy in policy(), finding in finding(), facts in facts()) {
         policy.set_mode(Mode::Observe);
-        prop_assert!(!matches!(decide(&policy, &finding, &facts).verdict, Verdict::Act(_)));
+        prop_assert!(!matches!(decide(&policy, &finding, &facts).verdict, Verdict::Act(_) | Verdict::Delegate(_)));
     }
 }
 
@@ -209,6 +217,9 @@ fn the_default_policy_decides_each_sample_finding_as_its_comments_say() {
             Verdict::Act(actions) => {
                 actions.iter().map(|action| action.action_type().as_str()).collect::<Vec<_>>().join(", ")
             }
+            Verdict::Observe { would, would_delegate } if would.is_empty() && would_delegate.is_empty() => {
+                "recorded only".to_owned()
+            }
             other => format!("{other:?}"),
         };
         (decision.rule.unwrap_or_default(), acts)
@@ -232,12 +243,12 @@ fn the_default_policy_decides_each_sample_finding_as_its_comments_say() {
             "deactivate-certificates-of-revoked-issuers",
             "UPDATE_DEVICE_CERTIFICATE",
         ),
-        ("finding_device_certificate_expiring", recorded, "Observe { would: [] }"),
-        ("finding_logging_disabled", recorded, "Observe { would: [] }"),
-        ("finding_cognito_pool", recorded, "Observe { would: [] }"),
-        ("finding_role_alias", recorded, "Observe { would: [] }"),
-        ("finding_client_id_conflict", recorded, "Observe { would: [] }"),
-        ("finding_unknown_future_check", recorded, "Observe { would: [] }"),
+        ("finding_device_certificate_expiring", recorded, "recorded only"),
+        ("finding_logging_disabled", recorded, "recorded only"),
+        ("finding_cognito_pool", recorded, "recorded only"),
+        ("finding_role_alias", recorded, "recorded only"),
+        ("finding_client_id_conflict", recorded, "recorded only"),
+        ("finding_unknown_future_check", recorded, "recorded only"),
     ] {
         assert_eq!(decided(name), (rule.to_owned(), acts.to_owned()), "{name}");
     }
@@ -261,9 +272,21 @@ fn why_a_rule_does_not_take_a_finding_is_told_key_by_key() {
         ..Matcher::default()
     };
     let rules = vec![
-        Rule { name: "one".into(), matcher, observe: false, actions: Vec::new() },
-        Rule { name: "all".into(), matcher: Matcher::default(), observe: false, actions: Vec::new() },
-        Rule { name: "late".into(), matcher: Matcher::default(), observe: false, actions: Vec::new() },
+        Rule { name: "one".into(), matcher, observe: false, actions: Vec::new(), delegate: Vec::new() },
+        Rule {
+            name: "all".into(),
+            matcher: Matcher::default(),
+            observe: false,
+            actions: Vec::new(),
+            delegate: Vec::new(),
+        },
+        Rule {
+            name: "late".into(),
+            matcher: Matcher::default(),
+            observe: false,
+            actions: Vec::new(),
+            delegate: Vec::new(),
+        },
     ];
     let finding = a_finding(CHECKS[0], REASONS[0], Severity::Low, "c", true);
     let explained = a_policy(Mode::Observe, rules).explain(&finding, &Facts { thing_groups: Some(vec!["dev".into()]) });
@@ -282,7 +305,13 @@ fn why_a_rule_does_not_take_a_finding_is_told_key_by_key() {
 #[test]
 fn a_rule_on_a_group_does_not_match_before_the_groups_are_known() {
     let matcher = Matcher { thing_group: vec!["prod-eu".into()], ..Matcher::default() };
-    let rule = Rule { name: "r".into(), matcher, observe: false, actions: vec![Action::UpdateDeviceCertificate] };
+    let rule = Rule {
+        name: "r".into(),
+        matcher,
+        observe: false,
+        actions: vec![Action::UpdateDeviceCertificate],
+        delegate: Vec::new(),
+    };
     let policy = a_policy(Mode::Enforce, vec![rule]);
     let certificate = a_finding(CHECKS[0], REASONS[0], Severity::Low, "c", true);
     assert!(policy.needs_thing_groups(&certificate));

@@ -160,12 +160,38 @@ fn words_of_later_versions_are_told_apart_from_unknown_ones() {
             &[&format!("`{word}`"), "is reserved for a later version; remove it"],
         );
     }
-    for word in ["approval", "delegate"] {
-        refused(
-            &rule(&format!("match: {{}}\n{word}: required")),
-            "5:5",
-            &[&format!("`{word}`"), "is reserved for a later version; remove it"],
-        );
+    refused(
+        &rule("match: {}\napproval: required"),
+        "5:5",
+        &["`approval`", "is reserved for a later version; remove it"],
+    );
+}
+
+#[test]
+fn a_rule_may_hand_over_to_mitigation_actions_of_device_defender() {
+    let policy =
+        load(&rule("match: { check: [LOGGING_DISABLED_CHECK] }\ndelegate: [EnableErrorLoggingAction, Tell_2]"));
+    assert_eq!(policy.rules[0].delegate, ["EnableErrorLoggingAction", "Tell_2"]);
+    assert!(policy.rules[0].actions.is_empty() && policy.actions().is_empty());
+    assert_eq!(policy.delegates().into_keys().collect::<Vec<_>>(), ["EnableErrorLoggingAction", "Tell_2"]);
+    assert_eq!(load(&rule("match: {}\ndelegate: One")).rules[0].delegate, ["One"], "one needs no list");
+}
+
+#[test]
+fn a_rule_that_hands_over_wrongly_is_refused_with_what_to_write() {
+    let table = [
+        ("delegate: []", "5:15", "`delegate` of rule `r`"),
+        ("delegate: [One, One]", "5:21", "names `One` twice; remove one"),
+        ("delegate: ['no name']", "5:16", "`no name` is no name of a mitigation action"),
+        ("delegate: [A, B, C, D, E, F]", "5:15", "has 6 entries; Device Defender takes 1 to 5"),
+        (
+            "delegate: [One]\nactions: [{ type: PUBLISH_FINDING_TO_SNS, topic_arn: 'arn:aws:sns:us-east-1:123456789012:t' }]",
+            "5:15",
+            "write `actions` or `delegate`, or make two rules of it",
+        ),
+    ];
+    for (said, at, sentence) in table {
+        refused(&rule(&format!("match: {{}}\n{said}")), at, &[sentence]);
     }
 }
 

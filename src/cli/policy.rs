@@ -100,13 +100,18 @@ fn validate(file: &str, output: OutputFormat, out: &mut dyn Write) -> Result<(),
             "mode": policy.mode,
             "rules": rules,
             "actions": policy.actions(),
+            "delegates": policy.delegates().keys().collect::<Vec<_>>(),
             "reserve": policy.reserve,
             "quotas": { "service-quotas": policy.quotas.service_quotas, "rates": policy.quotas.rates },
         });
         return print(out, &pretty(&summary));
     }
     let actions: Vec<_> = policy.actions().into_iter().map(|action| action.as_str()).collect();
-    let actions = if actions.is_empty() { "none".to_owned() } else { actions.join(", ") };
+    let mut actions = if actions.is_empty() { "none".to_owned() } else { actions.join(", ") };
+    let delegates: Vec<_> = policy.delegates().into_keys().collect();
+    if !delegates.is_empty() {
+        actions.push_str(&format!(". Delegates to: {}", delegates.join(", ")));
+    }
     let mode = pretty(&json!(policy.mode));
     let mode = mode.trim_matches('"');
     let (rules, quotas, reserve) = (rules.len(), quotas(&policy), policy.reserve);
@@ -221,8 +226,13 @@ fn outcome(decision: &Decision) -> String {
         |actions: &[Action]| actions.iter().map(|action| action.action_type().as_str()).collect::<Vec<_>>().join(", ");
     match &decision.verdict {
         Verdict::Act(actions) => format!("{rule}: does {}.", list(actions)),
-        Verdict::Observe { would } if would.is_empty() => format!("{rule}: recorded only."),
-        Verdict::Observe { would } => {
+        Verdict::Delegate(names) => format!("{rule}: hands it to Device Defender's {}.", names.join(", ")),
+        Verdict::Observe { would_delegate, .. } if !would_delegate.is_empty() => {
+            let names = would_delegate.join(", ");
+            format!("{rule}: recorded only (observe mode); enforcing, it would hand it to Device Defender's {names}.")
+        }
+        Verdict::Observe { would, .. } if would.is_empty() => format!("{rule}: recorded only."),
+        Verdict::Observe { would, .. } => {
             format!("{rule}: recorded only (observe mode); enforcing, it would do {}.", list(would))
         }
         Verdict::Suppressed => "Device Defender suppresses the finding: it is never mitigated.".to_owned(),

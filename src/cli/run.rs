@@ -10,7 +10,7 @@ use crate::ledger::DynamoLedger;
 use crate::mitigation::AwsIot;
 use crate::policy::{Mode, Policy};
 use crate::queue::SqsQueue;
-use crate::setup::check_deployment;
+use crate::setup::{check_delegates, check_deployment};
 use crate::telemetry::{Counts, Telemetry};
 use crate::worker::{Ended, Worker, WorkerConfig};
 use clap::Args;
@@ -159,10 +159,15 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         );
     }
 
+    let account = args.account.clone().unwrap_or(deployment.account);
+    let iot = AwsIot::new(clients.iot.clone(), clients.sns.clone(), account.clone(), deployment.region.clone());
+    if policy.mode == Mode::Enforce {
+        check_delegates(&iot, &policy).await.map_err(|problems| CliError::Usage(problems.join("\n")))?;
+    }
+
     let telemetry = Arc::new(Telemetry::default());
     quotas.settle(&clients.service_quotas, &telemetry).await;
 
-    let account = args.account.clone().unwrap_or(deployment.account);
     let clock = Clock::system();
     let id = args.worker_id.clone().unwrap_or_else(|| worker_name(&clock));
     let origin = Origin { account: Some(account.clone()), region: Some(deployment.region.clone()) };
@@ -193,7 +198,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         queue: SqsQueue::new(clients.sqs.clone(), args.queue_url.clone()),
         dead_letters: SqsQueue::new(clients.sqs.clone(), args.dead_letter_queue_url.clone()),
         ledger,
-        iot: AwsIot::new(clients.iot.clone(), clients.sns.clone(), account, deployment.region),
+        iot,
         budgets: Arc::new(Budgets::shared(&quotas.budget(), &fleet)),
         telemetry: Arc::clone(&telemetry),
         clock,

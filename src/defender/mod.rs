@@ -3,7 +3,9 @@
 
 mod authenticate;
 pub mod console;
+mod delegation;
 mod expansion;
 
 pub use authenticate::{Verdict, authenticate};
+pub(crate) use delegation::{HandOver, Rooms, hand_over};
 pub use expansion::Expansion;

@@ -123,6 +123,8 @@ pub enum StepOutcome {
     Stale,
     /// It failed; the rest of the finding's actions were skipped.
     Failed,
+    /// It was not tried: an action before it failed, or whoever was to do it was told to stop.
+    Skipped,
 }
 
 /// What a message says of a finding, as far as the ledger keeps it.

@@ -53,7 +53,8 @@ pub async fn apply<I: IotControl, J: Journal>(
 /// Steps that are spelt out in words; the record has them all.
 const MAX_NAMED: usize = 3;
 
-fn effect(steps: &[Step]) -> Effect {
+/// What `steps` amount to.
+pub(crate) fn effect(steps: &[Step]) -> Effect {
     let words = |wanted: &dyn Fn(StepOutcome) -> bool| {
         let matching: Vec<&Step> = steps.iter().filter(|step| wanted(step.outcome)).collect();
         let named = matching.iter().take(MAX_NAMED);

@@ -1,5 +1,6 @@
 //! What a finding will call of AWS, told before it is begun.
 
+use super::survey::survey_calls;
 use super::{certificate, groups, logging, policy_version};
 use crate::budget::Operation;
 use crate::finding::Finding;
@@ -15,9 +16,17 @@ pub fn calls_of(policy: &Policy, finding: &Finding) -> Vec<Operation> {
     if policy.needs_thing_groups(finding) {
         calls.extend(groups::lookup_calls(finding));
     }
-    if let Verdict::Act(actions) = decide(policy, finding, &Facts::default()).verdict {
-        calls.extend(policy.verify_finding.then_some(Operation::DescribeAuditFinding));
-        calls.extend(actions.iter().flat_map(|action| of_action(action, finding, policy.read_back)));
+    let verdict = decide(policy, finding, &Facts::default()).verdict;
+    if policy.verify_finding && matches!(verdict, Verdict::Act(_) | Verdict::Delegate(_)) {
+        calls.push(Operation::DescribeAuditFinding);
+    }
+    match verdict {
+        Verdict::Act(actions) => {
+            calls.extend(actions.iter().flat_map(|action| of_action(action, finding, policy.read_back)));
+        }
+        // A twenty-fifth of a task for each is nothing to wait for.
+        Verdict::Delegate(_) => calls.extend(survey_calls(finding)),
+        Verdict::Observe { .. } | Verdict::Suppressed => {}
     }
     calls
 }

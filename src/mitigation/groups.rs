@@ -163,7 +163,7 @@ fn added(pairs: &[(String, String)]) -> String {
     format!("added {}{more}", named.join(", "))
 }
 
-async fn missing<I: IotControl, J: Journal>(
+pub(super) async fn missing<I: IotControl, J: Journal>(
     job: &Job<'_, I, J>,
     things: &[String],
     groups: &[String],
@@ -177,7 +177,10 @@ async fn missing<I: IotControl, J: Journal>(
     Ok(missing)
 }
 
-async fn things_of<I: IotControl, J: Journal>(job: &Job<'_, I, J>, id: &str) -> Result<Vec<String>, ActionError> {
+pub(super) async fn things_of<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    id: &str,
+) -> Result<Vec<String>, ActionError> {
     let arn = certificate_arn(&job.finding.region, &job.finding.account, id);
     all_pages(|next| job.iot.list_principal_things(&arn, next)).await
 }

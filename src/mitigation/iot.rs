@@ -1,9 +1,14 @@
 //! The port on AWS IoT, Device Defender and SNS. One request a method; the clients' own retries are off, since each attempt takes
 //! a slot of a budget.
 
-use super::port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
+use super::iot_actions::action_of;
+use super::port::{
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
+    PolicyState, PolicyVersion,
+};
 use crate::aws::{CallError, Class, Effect, classify};
 use crate::finding::{Finding, Resource, ResourceIdentifier, Severity, catalogue};
+use crate::policy::Action;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::types::{self, AuditFinding, CaCertificateStatus, CertificateStatus as NewStatus, LogLevel};
 use aws_smithy_types::DateTime;
@@ -218,6 +223,61 @@ impl IotControl for AwsIot {
         let call = call.set_default_log_level(level).disable_all_logs(options.disable_all_logs);
         call.send().await.map_err(|error| classify("SetV2LoggingOptions", Effect::Write, error))?;
         Ok(())
+    }
+
+    async fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> Result<(), CallError> {
+        let target =
+            types::AuditMitigationActionsTaskTarget::builder().set_finding_ids(Some(order.finding_ids.clone())).build();
+        let call = self.iot.start_audit_mitigation_actions_task().task_id(&order.task_id).target(target);
+        let call = call.audit_check_to_actions_mapping(&order.check, order.actions.clone());
+        let answer = call.client_request_token(&order.token).send().await;
+        answer.map_err(|error| classify("StartAuditMitigationActionsTask", Effect::Write, error))?;
+        Ok(())
+    }
+
+    async fn describe_mitigation_task(&self, task_id: &str) -> Result<MitigationTaskState, CallError> {
+        const OPERATION: &str = "DescribeAuditMitigationActionsTask";
+        let answer = self.iot.describe_audit_mitigation_actions_task().task_id(task_id).send().await;
+        let answer = answer.map_err(|error| classify(OPERATION, Effect::Read, error))?;
+        let status = answer.task_status.ok_or_else(|| incomplete(OPERATION, "taskStatus", Effect::Read))?;
+        let statistics = answer.task_statistics.unwrap_or_default();
+        let sum = |count: fn(&types::TaskStatisticsForAuditCheck) -> Option<i64>| {
+            statistics.values().filter_map(count).filter_map(|n| u64::try_from(n).ok()).sum()
+        };
+        Ok(MitigationTaskState {
+            status: status.as_str().to_owned(),
+            total: sum(types::TaskStatisticsForAuditCheck::total_findings_count),
+            succeeded: sum(types::TaskStatisticsForAuditCheck::succeeded_findings_count),
+        })
+    }
+
+    async fn list_action_executions(
+        &self,
+        task_id: &str,
+        finding_id: &str,
+        next: Option<String>,
+    ) -> Result<Page<ActionExecution>, CallError> {
+        let call = self.iot.list_audit_mitigation_actions_executions().task_id(task_id).finding_id(finding_id);
+        let answer = call.max_results(PAGE).set_next_token(next).send().await;
+        let answer = answer.map_err(|error| classify("ListAuditMitigationActionsExecutions", Effect::Read, error))?;
+        let executions = answer.actions_executions.unwrap_or_default().into_iter().map(|execution| ActionExecution {
+            action: execution.action_name.unwrap_or_default(),
+            status: execution.status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            error_code: execution.error_code,
+            message: execution.message,
+        });
+        Ok(Page { items: executions.collect(), next: more(answer.next_token) })
+    }
+
+    async fn describe_mitigation_action(&self, name: &str) -> Result<Action, CallError> {
+        const OPERATION: &str = "DescribeMitigationAction";
+        let answer = self.iot.describe_mitigation_action().action_name(name).send().await;
+        let answer = answer.map_err(|error| classify(OPERATION, Effect::Read, error))?;
+        let params = answer.action_params.ok_or_else(|| incomplete(OPERATION, "actionParams", Effect::Read))?;
+        action_of(params).ok_or_else(|| {
+            let message = format!("the mitigation action {name} is of a type that this version does not know");
+            CallError::new(Class::Permanent, OPERATION, message)
+        })
     }
 
     async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {

@@ -67,7 +67,7 @@ impl From<WriteError> for ActionError {
 
 impl<I, J: Journal> Job<'_, I, J> {
     /// Fails unless the claim certainly still holds; asked right before every change.
-    pub(super) fn may_write(&self) -> Result<(), ActionError> {
+    pub(crate) fn may_write(&self) -> Result<(), ActionError> {
         if self.journal.is_ours() { Ok(()) } else { Err(ActionError::LostClaim) }
     }
 
@@ -90,7 +90,7 @@ impl<I, J: Journal> Job<'_, I, J> {
     }
 
     /// The refusal of an action that does not fit the finding's resource.
-    pub(super) fn does_not_fit(&self, action: ActionType) -> ActionError {
+    pub(crate) fn does_not_fit(&self, action: ActionType) -> ActionError {
         ActionError::Refused {
             reason: "action_does_not_fit",
             message: format!(
@@ -103,7 +103,7 @@ impl<I, J: Journal> Job<'_, I, J> {
 
 /// The steps of one finding, earlier claims' included: at most one for each action and target.
 #[derive(Debug, Default)]
-pub(super) struct Steps(pub(super) Vec<Step>);
+pub(crate) struct Steps(pub(crate) Vec<Step>);
 
 impl Steps {
     /// What is known of `action` on `target`.
@@ -118,7 +118,7 @@ impl Steps {
 
     /// Puts `step` in the place of what was known. A change once made stays on record, with the state before it: finding
     /// everything in order later on does not undo that.
-    pub(super) fn put(&mut self, mut step: Step) {
+    pub(crate) fn put(&mut self, mut step: Step) {
         let known = self.0.iter_mut().find(|known| known.action == step.action && known.target == step.target);
         match known {
             Some(known) if known.outcome == StepOutcome::Changed && step.outcome != StepOutcome::Intended => {}

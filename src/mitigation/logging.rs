@@ -71,11 +71,11 @@ pub(super) fn enable_calls(read_back: bool) -> Vec<Operation> {
     calls
 }
 
-fn satisfies(options: Option<&LoggingOptions>, level: LogLevel) -> bool {
+pub(super) fn satisfies(options: Option<&LoggingOptions>, level: LogLevel) -> bool {
     options.is_some_and(|options| !options.disable_all_logs && rank(level_of(Some(options))) >= rank(level.as_str()))
 }
 
-fn level_of(options: Option<&LoggingOptions>) -> &str {
+pub(super) fn level_of(options: Option<&LoggingOptions>) -> &str {
     options.and_then(|options| options.default_log_level.as_deref()).unwrap_or("DISABLED")
 }
 

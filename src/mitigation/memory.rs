@@ -1,10 +1,16 @@
 //! The in-memory twin of AWS IoT, Device Defender and SNS, with a history of every call for checkers.
 
 use super::memory_account::{self as account, Account};
-use super::port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
+use super::memory_tasks::{self as tasks, Tasks};
+use super::port::{
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
+    PolicyState, PolicyVersion,
+};
 use crate::aws::{Call, CallError, Class, Fair, Fates};
 use crate::finding::{Finding, Resource};
+use crate::policy::Action;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The most that one page of `ListAuditFindings` holds.
@@ -27,6 +33,10 @@ const CREATE_VERSION: Call = Call::write("iot.create_default_policy_version", "C
 const DELETE_VERSION: Call = Call::write("iot.delete_policy_version", "DeletePolicyVersion");
 const GET_LOGGING: Call = Call::read("iot.get_logging_options", "GetV2LoggingOptions");
 const SET_LOGGING: Call = Call::write("iot.set_logging_options", "SetV2LoggingOptions");
+const START_TASK: Call = Call::write("iot.start_mitigation_task", "StartAuditMitigationActionsTask");
+const DESCRIBE_TASK: Call = Call::read("iot.describe_mitigation_task", "DescribeAuditMitigationActionsTask");
+const LIST_EXECUTIONS: Call = Call::read("iot.list_action_executions", "ListAuditMitigationActionsExecutions");
+const DESCRIBE_ACTION: Call = Call::read("iot.describe_mitigation_action", "DescribeMitigationAction");
 const PUBLISH: Call = Call::write("iot.publish", "Publish");
 
 /// One call that was made of a [`MemoryIot`].
@@ -54,6 +64,7 @@ pub struct MemoryIot {
 #[derive(Debug)]
 struct State {
     account: Account,
+    tasks: Tasks,
     page: usize,
     history: Vec<IotCall>,
 }
@@ -67,7 +78,7 @@ impl Default for MemoryIot {
 impl MemoryIot {
     /// An account with nothing in it.
     pub fn new() -> Self {
-        let state = State { account: Account::default(), page: PAGE, history: Vec::new() };
+        let state = State { account: Account::default(), tasks: Tasks::default(), page: PAGE, history: Vec::new() };
         Self { shared: Arc::new(Mutex::new(state)), fates: Arc::new(Fair) }
     }
 
@@ -153,6 +164,31 @@ impl MemoryIot {
         self.state().account.topics.entry(arn.to_owned()).or_default();
     }
 
+    /// One of Device Defender's own mitigation actions.
+    pub fn put_mitigation_action(&self, name: &str, action: Action) {
+        self.state().tasks.actions.insert(name.to_owned(), action);
+    }
+
+    /// Takes a mitigation action away.
+    pub fn remove_mitigation_action(&self, name: &str) {
+        self.state().tasks.actions.remove(name);
+    }
+
+    /// Tasks that begin from now on are in progress for so long.
+    pub fn set_task_duration(&self, duration: Duration) {
+        self.state().tasks.duration = duration;
+    }
+
+    /// Somebody's `CancelAuditMitigationActionsTask`: what it has done stays done.
+    pub fn cancel_mitigation_task(&self, task_id: &str) {
+        self.state().tasks.cancel(task_id);
+    }
+
+    /// The mitigation tasks that were started, in the order of their ids.
+    pub fn mitigation_tasks(&self) -> Vec<MitigationTaskOrder> {
+        self.state().tasks.started().cloned().collect()
+    }
+
     /// Takes a device certificate, a CA certificate, a policy and a thing group of that name away.
     pub fn remove(&self, name: &str) {
         let account = &mut self.state().account;
@@ -201,11 +237,23 @@ impl MemoryIot {
         target: &str,
         body: impl FnOnce(&mut Account) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
+        self.call_of_state(call, target, |state| body(&mut state.account)).await
+    }
+
+    async fn call_of_state<T>(
+        &self,
+        call: Call,
+        target: &str,
+        body: impl FnOnce(&mut State) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let mut took_effect = false;
         let answer = call
             .run(&*self.fates, async |fault| {
                 fault.check(0)?;
-                let answer = body(&mut self.state().account);
+                let mut state = self.state();
+                let State { account, tasks, .. } = &mut *state;
+                tasks.advance(account, Instant::now());
+                let answer = body(&mut state);
                 took_effect = answer.is_ok();
                 answer
             })
@@ -322,6 +370,38 @@ impl IotControl for MemoryIot {
             }
             account.logging = Some(options.clone());
             Ok(())
+        })
+        .await
+    }
+
+    async fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> Result<(), CallError> {
+        self.call_of_state(START_TASK, &order.task_id, |state| {
+            state.tasks.start(START_TASK, &mut state.account, order, Instant::now())
+        })
+        .await
+    }
+
+    async fn describe_mitigation_task(&self, task_id: &str) -> Result<MitigationTaskState, CallError> {
+        self.call_of_state(DESCRIBE_TASK, task_id, |state| state.tasks.state(DESCRIBE_TASK, task_id)).await
+    }
+
+    async fn list_action_executions(
+        &self,
+        task_id: &str,
+        finding_id: &str,
+        next: Option<String>,
+    ) -> Result<Page<ActionExecution>, CallError> {
+        let size = self.state().page;
+        self.call_of_state(LIST_EXECUTIONS, &format!("{finding_id} in {task_id}"), |state| {
+            let executions = state.tasks.executions(LIST_EXECUTIONS, task_id, finding_id)?;
+            account::page(LIST_EXECUTIONS, executions, next.as_deref(), size)
+        })
+        .await
+    }
+
+    async fn describe_mitigation_action(&self, name: &str) -> Result<Action, CallError> {
+        self.call_of_state(DESCRIBE_ACTION, name, |state| {
+            tasks::action(DESCRIBE_ACTION, &state.tasks.actions, name).cloned()
         })
         .await
     }

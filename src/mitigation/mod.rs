@@ -5,20 +5,29 @@ mod calls;
 mod certificate;
 mod groups;
 mod iot;
+mod iot_actions;
 mod job;
 mod logging;
 mod memory;
 mod memory_account;
+mod memory_tasks;
 mod paced;
 mod policy_version;
 mod port;
 mod publish;
+mod survey;
 
+pub(crate) use apply::effect;
 pub use apply::{Effect, apply};
 pub use calls::calls_of;
 pub use groups::thing_groups;
 pub use iot::AwsIot;
+pub(crate) use job::Steps;
 pub use job::{ActionError, Job, Journal};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;
-pub use port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
+pub use port::{
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
+    PolicyState, PolicyVersion,
+};
+pub(crate) use survey::survey;

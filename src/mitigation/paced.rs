@@ -1,9 +1,13 @@
 //! [`Paced`]: any `IotControl` inside the budgets, with the few retries that are safe within a call.
 
-use super::port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
+use super::port::{
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
+    PolicyState, PolicyVersion,
+};
 use crate::aws::{CallError, Class};
 use crate::budget::{Budgets, Operation};
 use crate::finding::{Finding, Resource};
+use crate::policy::Action;
 use backon::{ExponentialBuilder, Retryable};
 use std::fmt;
 use std::sync::Arc;
@@ -194,6 +198,30 @@ impl<I: IotControl> IotControl for Paced<I> {
 
     async fn set_logging_options(&self, options: &LoggingOptions) -> Result<(), CallError> {
         self.call(Operation::SetV2LoggingOptions, || self.inner.set_logging_options(options)).await
+    }
+
+    async fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> Result<(), CallError> {
+        self.call(Operation::StartAuditMitigationActionsTask, || self.inner.start_mitigation_task(order)).await
+    }
+
+    async fn describe_mitigation_task(&self, task_id: &str) -> Result<MitigationTaskState, CallError> {
+        self.call(Operation::DescribeAuditMitigationActionsTask, || self.inner.describe_mitigation_task(task_id)).await
+    }
+
+    async fn list_action_executions(
+        &self,
+        task_id: &str,
+        finding_id: &str,
+        next: Option<String>,
+    ) -> Result<Page<ActionExecution>, CallError> {
+        self.call(Operation::ListAuditMitigationActionsExecutions, || {
+            self.inner.list_action_executions(task_id, finding_id, next.clone())
+        })
+        .await
+    }
+
+    async fn describe_mitigation_action(&self, name: &str) -> Result<Action, CallError> {
+        self.call(Operation::DescribeMitigationAction, || self.inner.describe_mitigation_action(name)).await
     }
 
     // SNS takes 30,000 messages a second: nothing to pace.

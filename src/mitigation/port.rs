@@ -5,6 +5,7 @@
 
 use crate::aws::CallError;
 use crate::finding::{Finding, Resource};
+use crate::policy::Action;
 use std::future::Future;
 
 /// One page of something.
@@ -55,6 +56,45 @@ pub struct LoggingOptions {
     pub default_log_level: Option<String>,
     /// Switches everything off.
     pub disable_all_logs: bool,
+}
+
+/// `StartAuditMitigationActionsTask`: Device Defender's own actions for up to 25 findings of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MitigationTaskOrder {
+    /// Chosen by the caller, `[a-zA-Z0-9_-]{1,128}`; no two tasks have one id.
+    pub task_id: String,
+    /// `clientRequestToken`, 1 to 64 characters.
+    pub token: String,
+    /// The check of the findings.
+    pub check: String,
+    /// Names of mitigation actions, 1 to 5, applied in this order.
+    pub actions: Vec<String>,
+    /// 1 to 25 finding ids.
+    pub finding_ids: Vec<String>,
+}
+
+/// `DescribeAuditMitigationActionsTask`, as far as it is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MitigationTaskState {
+    /// `IN_PROGRESS`, `COMPLETED`, `FAILED` or `CANCELED` (free string).
+    pub status: String,
+    /// Findings in the task.
+    pub total: u64,
+    /// Findings for which every action was completed.
+    pub succeeded: u64,
+}
+
+/// What became of one action for one finding of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionExecution {
+    /// The action's name.
+    pub action: String,
+    /// `COMPLETED`, `FAILED`, `SKIPPED`, `CANCELED`, `IN_PROGRESS` or `PENDING` (free string).
+    pub status: String,
+    /// Why it failed.
+    pub error_code: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
 }
 
 /// AWS IoT, Device Defender and SNS, as far as this program calls them.
@@ -123,6 +163,24 @@ pub trait IotControl: Send + Sync + 'static {
     fn get_logging_options(&self) -> impl Future<Output = Result<Option<LoggingOptions>, CallError>> + Send;
     /// `SetV2LoggingOptions`; idempotent.
     fn set_logging_options(&self, options: &LoggingOptions) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// `StartAuditMitigationActionsTask`. A task id is used once: a second start under it is refused with the code
+    /// `TaskAlreadyExistsException` and starts nothing. `LimitExceededException` (class `Permanent`) while ten tasks are in progress.
+    fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> impl Future<Output = Result<(), CallError>> + Send;
+    /// `DescribeAuditMitigationActionsTask`; class `Gone` when there is none of that id.
+    fn describe_mitigation_task(
+        &self,
+        task_id: &str,
+    ) -> impl Future<Output = Result<MitigationTaskState, CallError>> + Send;
+    /// `ListAuditMitigationActionsExecutions` of one finding in a task.
+    fn list_action_executions(
+        &self,
+        task_id: &str,
+        finding_id: &str,
+        next: Option<String>,
+    ) -> impl Future<Output = Result<Page<ActionExecution>, CallError>> + Send;
+    /// `DescribeMitigationAction`: one of Device Defender's own actions, as one of ours; class `Gone` when there is none of that name.
+    fn describe_mitigation_action(&self, name: &str) -> impl Future<Output = Result<Action, CallError>> + Send;
 
     /// SNS `Publish`; **not idempotent**. The message id.
     fn publish(&self, topic_arn: &str, message: &str) -> impl Future<Output = Result<String, CallError>> + Send;

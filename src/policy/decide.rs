@@ -34,10 +34,14 @@ pub struct Decision {
 pub enum Verdict {
     /// Do these, in order; at least one.
     Act(Vec<Action>),
+    /// Hand it to these of Device Defender's own mitigation actions, in order; at least one.
+    Delegate(Vec<String>),
     /// Record only: observe mode, a rule without actions, or no rule.
     Observe {
         /// What enforce mode would do.
         would: Vec<Action>,
+        /// The mitigation actions of Device Defender that enforce mode would hand it to.
+        would_delegate: Vec<String>,
     },
     /// Device Defender suppresses the finding; it is never mitigated.
     Suppressed,
@@ -126,11 +130,14 @@ pub fn decide(policy: &Policy, finding: &Finding, facts: &Facts) -> Decision {
         return Decision { rule: None, verdict: Verdict::Suppressed };
     }
     let Some(rule) = policy.rules.iter().find(|rule| rule.takes(finding, facts)) else {
-        return Decision { rule: None, verdict: Verdict::Observe { would: Vec::new() } };
+        return Decision { rule: None, verdict: Verdict::Observe { would: Vec::new(), would_delegate: Vec::new() } };
     };
-    let actions = rule.actions.clone();
-    let enforced = policy.mode == Mode::Enforce && !rule.observe && !actions.is_empty();
-    let verdict = if enforced { Verdict::Act(actions) } else { Verdict::Observe { would: actions } };
+    let (would, would_delegate) = (rule.actions.clone(), rule.delegate.clone());
+    let verdict = match policy.mode == Mode::Enforce && !rule.observe {
+        true if !would.is_empty() => Verdict::Act(would),
+        true if !would_delegate.is_empty() => Verdict::Delegate(would_delegate),
+        _ => Verdict::Observe { would, would_delegate },
+    };
     Decision { rule: Some(rule.name.clone()), verdict }
 }
 

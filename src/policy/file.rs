@@ -88,6 +88,10 @@ pub(super) struct RuleFile {
     /// Done in order; if one fails, the rest is skipped. An empty list records only.
     #[serde(default)]
     pub actions: Vec<ActionFile>,
+    /// Instead of `actions`: names of Device Defender's own mitigation actions, applied in order by its own engine, up to 25
+    /// findings of an audit at a time. They must exist when a worker starts.
+    #[serde(default, skip_serializing_if = "unsaid")]
+    pub delegate: OneOrMany<String>,
 }
 
 /// A list matches if one of its entries does.

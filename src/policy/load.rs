@@ -7,7 +7,7 @@ use super::nearest::did_you_mean;
 use super::quotas::read_quotas;
 use super::reader::{Fields, Reader};
 use super::yaml::{self, Node, Place, Yaml};
-use super::{Matcher, Mode, Policy, PolicyErrors, PolicyQuotas, RetryPolicy, Rule};
+use super::{MOST_DELEGATED, Matcher, Mode, Policy, PolicyErrors, PolicyQuotas, RetryPolicy, Rule};
 use crate::budget::{MOST_RESERVED, RESERVE, is_reserve};
 use crate::finding::{Severity, catalogue};
 use std::time::Duration;
@@ -139,10 +139,18 @@ fn read_rule(reader: &mut Reader, node: &Node) -> Option<(Rule, Place, bool)> {
         let placed: Vec<_> = actions.iter().zip(places).collect();
         check_fit(reader, &what, checks.as_deref(), &placed);
     }
+    let delegate = fields.get("delegate").map(|node| read_delegate(reader, node, &what)).unwrap_or_default();
+    if let Some(node) = fields.get("delegate")
+        && !actions.is_empty()
+    {
+        let sentence =
+            "acts by itself and hands over to Device Defender; write `actions` or `delegate`, or make two rules of it";
+        reader.error(node.at, format!("{what} {sentence}"));
+    }
     let ((at, name), (matcher, _)) = (name?, matcher?);
     let matches_all =
         matcher == Matcher::default() && matches!(fields.get("match")?.value, Yaml::Map(ref keys) if keys.is_empty());
-    Some((Rule { name: name.to_owned(), matcher, observe, actions }, at, matches_all))
+    Some((Rule { name: name.to_owned(), matcher, observe, actions, delegate }, at, matches_all))
 }
 
 fn read_name<'a>(reader: &mut Reader, fields: &Fields<'a>) -> Option<(Place, &'a str)> {
@@ -220,6 +228,33 @@ fn read_checks(reader: &mut Reader, node: &Node) -> Vec<Named> {
         checks.push(Named { at, name, glob });
     }
     checks
+}
+
+/// Names of mitigation actions (FACTS C.2, `CreateMitigationAction`). Whether they exist, and fit, is asked when a worker starts.
+fn read_delegate(reader: &mut Reader, node: &Node, what: &str) -> Vec<String> {
+    let named = reader.texts(node, &format!("`delegate` of {what}"), "DeactivateCertificates");
+    if named.len() > MOST_DELEGATED {
+        let n = named.len();
+        reader.error(
+            node.at,
+            format!(
+                "`delegate` of {what} has {n} entries; Device Defender takes 1 to {MOST_DELEGATED} actions for a check"
+            ),
+        );
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let mut names: Vec<String> = Vec::with_capacity(named.len());
+    for (at, name) in named {
+        if !(1..=128).contains(&name.len()) || !name.bytes().all(fits) {
+            let rule = "write 1 to 128 of a-z, A-Z, 0-9, `_` and `-`, as `fleetwarden actions list` shows them";
+            reader.error(at, format!("`{name}` is no name of a mitigation action; {rule}"));
+        } else if names.iter().any(|other| other == name) {
+            reader.error(at, format!("`delegate` of {what} names `{name}` twice; remove one"));
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 fn read_actions(reader: &mut Reader, node: &Node, what: &str) -> Vec<(super::Action, Place)> {

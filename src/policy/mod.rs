@@ -19,5 +19,5 @@ mod yaml;
 
 pub use decide::{Action, BLANK_POLICY, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
 pub use error::{PolicyError, PolicyErrors};
-pub use model::{Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
+pub use model::{MOST_DELEGATED, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 pub use schema::schema;

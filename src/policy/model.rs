@@ -78,7 +78,14 @@ pub struct Rule {
     pub observe: bool,
     /// What it does, in order; empty records only.
     pub actions: Vec<Action>,
+    /// Device Defender's own mitigation actions, by name and in order, that it hands findings to instead; at most
+    /// [`MOST_DELEGATED`]. Empty unless `actions` is.
+    pub delegate: Vec<String>,
 }
+
+/// Device Defender applies at most this many of its actions to the findings of a check (FACTS C.2,
+/// `StartAuditMitigationActionsTask`).
+pub const MOST_DELEGATED: usize = 5;
 
 /// What a rule takes: every list that is not empty must hold one entry that matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,7 +113,18 @@ impl Policy {
         self.mode = mode;
     }
 
-    /// Every type of action that some rule may take.
+    /// Every mitigation action of Device Defender that some rule hands findings to, by name, with the rules.
+    pub fn delegates(&self) -> BTreeMap<&str, Vec<&Rule>> {
+        let mut names: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+        for rule in &self.rules {
+            for name in &rule.delegate {
+                names.entry(name).or_default().push(rule);
+            }
+        }
+        names
+    }
+
+    /// Every type of action that some rule may take by itself.
     pub fn actions(&self) -> BTreeSet<ActionType> {
         self.rules.iter().flat_map(|rule| &rule.actions).map(Action::action_type).collect()
     }

@@ -3,11 +3,13 @@
 //! begins.
 
 mod check;
+mod delegates;
 mod plan;
 mod queues;
 mod run;
 mod topic;
 
 pub use check::{Deployment, check_deployment};
+pub use delegates::check_delegates;
 pub use plan::{SetupError, SetupItem, SetupPlan, SetupReport};
 pub use run::run;

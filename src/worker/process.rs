@@ -7,8 +7,8 @@ use super::lines::Place;
 use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::budget::Operation;
-use crate::defender;
-use crate::finding::{AuditSummary, Finding};
+use crate::defender::{self, HandOver, hand_over};
+use crate::finding::{AuditSummary, Finding, ResourceIdentifier};
 use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Replayed, Status, Step, WriteError};
 use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Journal};
 use crate::policy::{Action, Facts, Verdict, decide};
@@ -166,7 +166,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
 }
 
 async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
-    shared: &Shared<Q, L, I>,
+    shared: &Arc<Shared<Q, L, I>>,
     iot: &mitigation::Paced<I>,
     task: &Task,
     finding: &Finding,
@@ -192,19 +192,22 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     }
     let decision = decide(&shared.policy, finding, &facts);
     rule.clone_from(&decision.rule);
-    let actions = match decision.verdict {
+    let remedy = match decision.verdict {
         Verdict::Suppressed => {
             return Outcome::End(Status::Suppressed, "Device Defender suppresses this finding".to_owned());
         }
-        Verdict::Observe { would } => return Outcome::End(Status::Observed, would_do(&would)),
-        Verdict::Act(actions) => actions,
+        Verdict::Observe { would, would_delegate } => {
+            return Outcome::End(Status::Observed, would_do(&would, &would_delegate));
+        }
+        Verdict::Act(actions) => Remedy::Act(actions),
+        Verdict::Delegate(names) => Remedy::Delegate(names),
     };
     if shared.policy.verify_finding
         && let Some(outcome) = defender_disagrees(shared, finding, claim).await
     {
         return outcome;
     }
-    act(shared, &job, &actions, claim, progress).await
+    remedy_by(shared, &job, &remedy, claim, progress).await
 }
 
 /// P6: a message alone changes no device.
@@ -225,10 +228,30 @@ async fn defender_disagrees<Q: Queue, L: Ledger, I: IotControl>(
     }
 }
 
-async fn act<Q: Queue, L: Ledger, I: IotControl>(
-    shared: &Shared<Q, L, I>,
+/// Who does what is to be done.
+enum Remedy {
+    /// This worker.
+    Act(Vec<Action>),
+    /// Device Defender's own actions of these names.
+    Delegate(Vec<String>),
+}
+
+impl Remedy {
+    /// Two findings on one policy must not both give it a new version. What a delegated action does is not told by its name.
+    fn needs_the_resource_alone(&self, finding: &Finding) -> bool {
+        match self {
+            Self::Act(actions) => {
+                actions.iter().any(|action| matches!(action, Action::ReplaceDefaultPolicyVersion { .. }))
+            }
+            Self::Delegate(_) => matches!(finding.resource.identifier, ResourceIdentifier::PolicyVersion { .. }),
+        }
+    }
+}
+
+async fn remedy_by<Q: Queue, L: Ledger, I: IotControl>(
+    shared: &Arc<Shared<Q, L, I>>,
     job: &Job<'_, mitigation::Paced<I>, ClaimJournal<'_, Q, L, I>>,
-    actions: &[Action],
+    remedy: &Remedy,
     claim: &ClaimRef,
     progress: &Progress,
 ) -> Outcome {
@@ -237,7 +260,7 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
     if !shared.policy.cooldown.is_zero() && job.forced.is_none() {
         gates.push((format!("resource#{}", finding.resource_key()), shared.policy.cooldown));
     }
-    if actions.iter().any(|action| matches!(action, Action::ReplaceDefaultPolicyVersion { .. })) {
+    if remedy.needs_the_resource_alone(finding) {
         let lock = finding.resource.lock_key(&finding.account, &finding.region);
         gates.push((format!("resource#{lock}"), Duration::ZERO));
     }
@@ -256,7 +279,20 @@ async fn act<Q: Queue, L: Ledger, I: IotControl>(
         }
     }
     let steps = progress.reached().steps.clone();
-    let (steps, result) = mitigation::apply(job, actions, steps).await;
+    let (steps, result) = match remedy {
+        Remedy::Act(actions) => mitigation::apply(job, actions, steps).await,
+        Remedy::Delegate(names) => {
+            let (held_by, claim) = (Arc::clone(shared), claim.clone());
+            let hand = HandOver {
+                job,
+                iot: &shared.iot,
+                rooms: &shared.rooms,
+                holds: Arc::new(move || held_by.claims.is_ours(&claim)),
+                stop: &shared.stop,
+            };
+            hand_over(&hand, names, steps).await
+        }
+    };
     progress.reached().steps = steps;
     match result {
         Ok(Effect::Mitigated { what }) => {
@@ -405,7 +441,10 @@ async fn write_down<Q, L, I>(shared: &Shared<Q, L, I>, finish: &Finish) -> Resul
     written.await.unwrap_or_else(|_| Err(lost()))
 }
 
-fn would_do(actions: &[Action]) -> String {
+fn would_do(actions: &[Action], delegate: &[String]) -> String {
+    if !delegate.is_empty() {
+        return format!("would have handed it to Device Defender's {}", delegate.join(", "));
+    }
     if actions.is_empty() {
         return "recorded only".to_owned();
     }

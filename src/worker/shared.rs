@@ -7,6 +7,7 @@ use super::delivery::{InFlight, Settled};
 use super::lines::Lines;
 use super::watched::Watched;
 use crate::clock::Clock;
+use crate::defender::Rooms;
 use crate::ledger::{Finish, WriteError};
 use crate::mitigation::Paced;
 use crate::policy::Policy;
@@ -32,6 +33,8 @@ pub(super) struct Shared<Q, L, I> {
     pub dead_letters: Q,
     pub ledger: Watched<L>,
     pub iot: Paced<I>,
+    /// Where findings that Device Defender is to mitigate meet.
+    pub rooms: Rooms,
     pub telemetry: Arc<Telemetry>,
     pub breaker: Arc<Breaker>,
     pub in_flight: InFlight,
@@ -75,6 +78,7 @@ impl<Q, L, I> Shared<Q, L, I> {
             dead_letters,
             ledger,
             iot,
+            rooms: Rooms::default(),
             telemetry,
             breaker,
             settled,

@@ -17,7 +17,13 @@ fn policy(actions: Vec<Action>, read_back: bool) -> Policy {
         cooldown: Duration::ZERO,
         quotas: PolicyQuotas::default(),
         reserve: 0.2,
-        rules: vec![Rule { name: "all".into(), matcher: Matcher::default(), observe: false, actions }],
+        rules: vec![Rule {
+            name: "all".into(),
+            matcher: Matcher::default(),
+            observe: false,
+            actions,
+            delegate: Vec::new(),
+        }],
     }
 }
 

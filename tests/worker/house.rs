@@ -237,6 +237,7 @@ fn policy() -> Policy {
         name: name.into(),
         matcher: Matcher { check: checks.iter().map(|&check| check.into()).collect(), ..Matcher::default() },
         observe: false,
+        delegate: Vec::new(),
         actions,
     };
     let document = BLANK_POLICY.to_owned();

@@ -44,6 +44,7 @@ fn house() -> House {
         name: name.into(),
         matcher: Matcher { check: vec![check.into()], ..Matcher::default() },
         observe: false,
+        delegate: Vec::new(),
         actions: vec![action],
     };
     let group = Action::AddThingsToThingGroup { thing_groups: vec![GROUP.into()], override_dynamic_groups: false };

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crashes;
+mod delegated;
 mod drain;
 mod edges;
 mod expansion;

@@ -14,8 +14,13 @@ async fn more_things_than_a_record_can_hold_are_one_dead_letter() {
     }
     let action =
         Action::AddThingsToThingGroup { thing_groups: vec!["quarantine".into()], override_dynamic_groups: false };
-    house.policy.rules =
-        vec![Rule { name: "q".into(), matcher: Matcher::default(), observe: false, actions: vec![action] }];
+    house.policy.rules = vec![Rule {
+        name: "q".into(),
+        matcher: Matcher::default(),
+        observe: false,
+        actions: vec![action],
+        delegate: Vec::new(),
+    }];
     house.publish(&finding).await;
     house.work().await;
     let letters = house.dead_letters();
