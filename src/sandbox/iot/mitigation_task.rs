@@ -180,6 +180,13 @@ impl MitigationTask {
     }
 }
 
+/// The findings that a task works on.
+struct Selection {
+    findings: Vec<Arc<Finding>>,
+    /// How many more there are that the reason code filter leaves out, by check.
+    filtered: BTreeMap<String, usize>,
+}
+
 impl Fleet {
     /// `StartAuditMitigationActionsTask`. The work is done by the service ([`Effect::RunMitigationTask`]).
     ///
@@ -213,7 +220,7 @@ impl Fleet {
             )));
         }
         let actions = self.actions_of(&mapping)?;
-        let (findings, filtered) = self.findings_of(&parse_target(target)?, &mapping)?;
+        let Selection { findings, filtered } = self.findings_of(&parse_target(target)?, &mapping)?;
         let work: Vec<Work> = findings.into_iter().map(|finding| Work::pending(finding, &mapping, &actions)).collect();
         let positions = work.iter().enumerate().map(|(at, work)| (work.finding.finding_id.clone(), at)).collect();
         let task = MitigationTask {
@@ -264,18 +271,13 @@ impl Fleet {
         Ok(actions)
     }
 
-    /// The findings that a task works on; and how many more there are that a reason code filter leaves out, by check.
-    fn findings_of(
-        &self,
-        target: &Target,
-        mapping: &BTreeMap<String, Vec<String>>,
-    ) -> Result<(Vec<Arc<Finding>>, BTreeMap<String, usize>), IotError> {
-        let mut filtered = BTreeMap::new();
+    /// What a request means by its target.
+    fn findings_of(&self, target: &Target, mapping: &BTreeMap<String, Vec<String>>) -> Result<Selection, IotError> {
         if !target.finding_ids.is_empty() {
             let mut seen = BTreeSet::new();
             let ids = target.finding_ids.iter().filter(|id| seen.insert(id.as_str()));
             let findings = ids.map(|id| self.mapped_finding(id, mapping)).collect::<Result<_, _>>()?;
-            return Ok((findings, filtered));
+            return Ok(Selection { findings, filtered: BTreeMap::new() });
         }
         let audit = match &target.audit_task_id {
             Some(task_id) => self.audit(task_id).map_err(|error| IotError::invalid(error.message))?,
@@ -287,7 +289,7 @@ impl Fleet {
                 .find(|audit| audit.status != TaskStatus::InProgress)
                 .ok_or_else(|| IotError::invalid("there is no audit yet"))?,
         };
-        let mut findings = Vec::new();
+        let (mut findings, mut filtered) = (Vec::new(), BTreeMap::new());
         for finding in audit.findings.iter().filter(|finding| mapping.contains_key(&finding.check_name)) {
             let codes = target.reason_codes.get(&finding.check_name);
             let wanted = target.reason_codes.is_empty()
@@ -298,7 +300,7 @@ impl Fleet {
                 *filtered.entry(finding.check_name.clone()).or_insert(0) += 1;
             }
         }
-        Ok((findings, filtered))
+        Ok(Selection { findings, filtered })
     }
 
     fn mapped_finding(&self, id: &str, mapping: &BTreeMap<String, Vec<String>>) -> Result<Arc<Finding>, IotError> {
