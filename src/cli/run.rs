@@ -89,7 +89,8 @@ pub struct RunArgs {
     pub worker_id: Option<String>,
 }
 
-fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+/// Reads a duration such as `60s`, within bounds; the error says how to write one.
+pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| "write a duration such as 60s, 2m or 1m 30s".to_owned())?;
     let duration =

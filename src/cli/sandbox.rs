@@ -1,19 +1,20 @@
 //! `fleetwarden sandbox`: an AWS to play with.
 
-use super::run::stop_on_signals;
+use super::run::{duration, stop_on_signals};
 use super::{CliError, OutputFormat, print};
 use crate::aws::Clients;
 use crate::sandbox::iot::{IotConfig, Quotas, seed};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::setup::{self, SetupPlan, SetupReport};
 use clap::Args;
+use std::time::Duration;
 
-const AFTER_HELP: &str = "\
-Examples:
+const AFTER_HELP: &str = r#"Examples:
   fleetwarden sandbox                              the workshop's two devices, on port 4566
   fleetwarden sandbox --things 500 --seed 1        a larger fleet with defects of every kind
   fleetwarden sandbox --quotas off                 without API throttling
   fleetwarden sandbox --quotas 20                  AWS's default quotas times 20
+  fleetwarden sandbox --audit-time 10s             audits long enough to watch
 
 In another terminal, with the variables that it prints:
   aws iot start-on-demand-audit-task --target-check-names LOGGING_DISABLED_CHECK
@@ -22,7 +23,25 @@ In another terminal, with the variables that it prints:
 
 (The AWS CLI of version 1 wants --endpoint-url $AWS_ENDPOINT_URL for `aws sqs`.)
 
-It listens on loopback only, keeps everything in memory and checks no signatures. Ctrl-C ends it.";
+Audits are set up as the console does it: every check but DEVICE_CERTIFICATE_AGE_CHECK is enabled.
+To start from an account that was never set up: aws iot delete-account-audit-configuration
+Scheduled audits start at 00:00 UTC of their days.
+
+What a test may turn, with curl -d JSON $AWS_ENDPOINT_URL/_sandbox/NAME:
+  defects         makes a resource that a check objects to, and tells what it made; any of the 17:
+                  {"check": "DEVICE_CERTIFICATE_EXPIRING_CHECK"}
+                  optional: "reason" (a reason code), "resource" (the name or id of one that is there),
+                  "count" (so many), "devices" (that share a certificate or have a revoked issuer)
+  check-failures  which checks audits cannot perform; AUDIT_CHECK_DISABLED is the other reason:
+                  {"checks": {"LOGGING_DISABLED_CHECK": "INSUFFICIENT_PERMISSIONS"}}
+  run-schedule    starts the next audit of a schedule at once: {"name": "daily"}
+  pace            how long audits and mitigation tasks take: {"audit_ms": 9000, "mitigation_ms": 9000}
+  seed            another fleet: {"things": 500, "seed": 1} or {"workshop": true}
+  findings        a finding that no audit made, in the form in which it is published
+  faults, quotas  errors, lost replies and throttles of AWS IoT (aws-faults: SQS, SNS and DynamoDB)
+  state           (GET) counts of calls and resources, the latest audits, when schedules are due
+
+It listens on loopback only, keeps everything in memory and checks no signatures. Ctrl-C ends it."#;
 
 /// What `sandbox` is told.
 #[derive(Debug, Args)]
@@ -40,9 +59,19 @@ pub struct SandboxArgs {
     /// API throttling: on (AWS's default quotas), off, or a factor
     #[arg(long, default_value = "on", value_parser = quotas, value_name = "on|off|FACTOR")]
     pub quotas: Quotas,
+    /// How long an audit is in progress; its checks end one after another
+    #[arg(long, default_value = "300ms", value_parser = work_time, value_name = "DURATION")]
+    pub audit_time: Duration,
+    /// How long a mitigation task is in progress, at least
+    #[arg(long, default_value = "300ms", value_parser = work_time, value_name = "DURATION")]
+    pub mitigation_time: Duration,
     /// Create no queues, topic and table; leave that to `fleetwarden setup` or to your own tools
     #[arg(long)]
     pub bare: bool,
+}
+
+fn work_time(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::ZERO, Duration::from_secs(3600))
 }
 
 fn quotas(text: &str) -> Result<Quotas, String> {
@@ -62,7 +91,13 @@ fn quotas(text: &str) -> Result<Quotas, String> {
 ///
 /// Usage: the port is taken.
 pub async fn run(args: &SandboxArgs, output: OutputFormat) -> Result<(), CliError> {
-    let iot = IotConfig { quotas: args.quotas.clone(), seed: args.seed, ..IotConfig::default() };
+    let iot = IotConfig {
+        quotas: args.quotas.clone(),
+        seed: args.seed,
+        audit_duration: args.audit_time,
+        mitigation_duration: args.mitigation_time,
+        ..IotConfig::default()
+    };
     let config = SandboxConfig { port: args.port, iot, ..SandboxConfig::default() };
     let (account, region) = (config.account.clone(), config.region.clone());
     let sandbox = Sandbox::start(config).await.map_err(|error| CliError::Usage(error.to_string()))?;
@@ -95,7 +130,8 @@ pub async fn run(args: &SandboxArgs, output: OutputFormat) -> Result<(), CliErro
             for (name, value) in &variables {
                 print::line(&format!("export {name}={value}"));
             }
-            print::line("\nCtrl-C ends it, and with it all that it holds.");
+            print::line("\nEvery audit check but DEVICE_CERTIFICATE_AGE_CHECK is enabled.");
+            print::line("Ctrl-C ends it, and with it all that it holds.");
         }
     }
     stop_on_signals()?.cancelled().await;

@@ -1,109 +1,20 @@
-//! Wire shapes: audit configuration, audit tasks and findings.
+//! Wire shapes: audit tasks and findings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::audits::{AuditTask, CheckRunStatus, error_message, require_check};
+use super::audits::{AuditTask, CheckRunStatus};
 use super::call::{Call, page_reply, seconds};
-use super::checks::CHECKS;
-use super::defender::{AuditConfiguration, Finding, NotificationTarget, Resource};
+use super::defender::{Finding, Resource};
 use super::error::IotError;
 use super::fleet::Fleet;
+use super::identifiers::check_resource_identifier;
+
+/// Audits are kept so long (AWS General Reference); asking for earlier ones is an error (botocore, `ListAuditTasksRequest`).
+const RETENTION_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 type Reply = Result<Value, IotError>;
-
-pub(super) fn describe_account_audit_configuration(fleet: &mut Fleet, _: &Call) -> Reply {
-    let configuration = &fleet.defender.configuration;
-    let checks: Map<String, Value> = CHECKS
-        .iter()
-        .map(|check| {
-            let mut shown = json!({ "enabled": configuration.enabled(check.name) });
-            let settings = configuration.checks.get(check.name).map(|check| &check.configuration);
-            if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
-                shown["configuration"] = json!(settings);
-            }
-            (check.name.to_owned(), shown)
-        })
-        .collect();
-    let mut reply = json!({ "auditCheckConfigurations": checks, "auditNotificationTargetConfigurations": {} });
-    if let Some(role_arn) = &configuration.role_arn {
-        reply["roleArn"] = json!(role_arn);
-    }
-    if let Some(target) = &configuration.sns_target {
-        reply["auditNotificationTargetConfigurations"]["SNS"] = json!({
-            "targetArn": target.target_arn,
-            "roleArn": target.role_arn,
-            "enabled": target.enabled,
-        });
-    }
-    Ok(reply)
-}
-
-/// Each entry's allowed thresholds are 30 to 3652 days (developer guide, pages of the two checks).
-fn check_configuration(name: &str, given: &Value) -> Result<(Option<bool>, BTreeMap<String, String>), IotError> {
-    require_check(name)?;
-    let mut settings = BTreeMap::new();
-    for (key, value) in given["configuration"].as_object().into_iter().flatten() {
-        let known = match key.as_str() {
-            "CERT_EXPIRATION_THRESHOLD_IN_DAYS" => name.ends_with("CERTIFICATE_EXPIRING_CHECK"),
-            "CERT_AGE_THRESHOLD_IN_DAYS" => name == super::checks::AGE_CHECK,
-            _ => false,
-        };
-        let days = value.as_str().and_then(|days| days.parse::<u32>().ok()).filter(|days| (30..=3652).contains(days));
-        let Some(days) = days.filter(|_| known) else {
-            return Err(IotError::invalid(format!("{name} does not take the configuration {key}={value}")));
-        };
-        settings.insert(key.clone(), days.to_string());
-    }
-    Ok((given["enabled"].as_bool(), settings))
-}
-
-pub(super) fn update_account_audit_configuration(fleet: &mut Fleet, call: &Call) -> Reply {
-    let mut next: AuditConfiguration = fleet.defender.configuration.clone();
-    if let Some(role_arn) = call.text("roleArn")? {
-        next.role_arn = Some(role_arn.to_owned());
-    }
-    if next.role_arn.is_none() {
-        return Err(IotError::invalid("roleArn is required the first time the audit configuration is updated"));
-    }
-    if let Some(targets) = call.member("auditNotificationTargetConfigurations") {
-        for (kind, given) in targets.as_object().into_iter().flatten() {
-            if kind != "SNS" {
-                return Err(IotError::invalid(format!("{kind} is not a notification target; SNS is")));
-            }
-            let target = next.sns_target.get_or_insert_with(NotificationTarget::default);
-            if let Some(arn) = given["targetArn"].as_str() {
-                arn.clone_into(&mut target.target_arn);
-            }
-            if let Some(arn) = given["roleArn"].as_str() {
-                arn.clone_into(&mut target.role_arn);
-            }
-            if let Some(enabled) = given["enabled"].as_bool() {
-                target.enabled = enabled;
-            }
-        }
-    }
-    if let Some(checks) = call.member("auditCheckConfigurations") {
-        for (name, given) in checks.as_object().into_iter().flatten() {
-            let (enabled, settings) = check_configuration(name, given)?;
-            let entry = next.checks.entry(name.clone()).or_default();
-            entry.enabled = enabled.unwrap_or(entry.enabled);
-            entry.configuration.extend(settings);
-        }
-    }
-    fleet.defender.configuration = next;
-    Ok(json!({}))
-}
-
-pub(super) fn delete_account_audit_configuration(fleet: &mut Fleet, _: &Call) -> Reply {
-    if fleet.defender.configuration.role_arn.is_none() {
-        return Err(IotError::not_found("The account has no audit configuration"));
-    }
-    fleet.defender.configuration = AuditConfiguration::default();
-    Ok(json!({}))
-}
 
 pub(super) fn start_on_demand_audit_task(fleet: &mut Fleet, call: &Call) -> Reply {
     let checks = call.texts("targetCheckNames")?;
@@ -129,9 +40,9 @@ pub(super) fn describe_audit_task(fleet: &mut Fleet, call: &Call) -> Reply {
                 shown["nonCompliantResourcesCount"] = json!(run.non_compliant);
                 shown["suppressedNonCompliantResourcesCount"] = json!(run.suppressed);
             }
-            if let Some(code) = run.error_code {
-                shown["errorCode"] = json!(code);
-                shown["message"] = json!(error_message(code));
+            if let Some(failure) = run.failure {
+                shown["errorCode"] = json!(failure.as_str());
+                shown["message"] = json!(failure.message());
             }
             (name.clone(), shown)
         })
@@ -143,7 +54,7 @@ pub(super) fn describe_audit_task(fleet: &mut Fleet, call: &Call) -> Reply {
         "taskStatistics": {
             "totalChecks": audit.checks.len(),
             "inProgressChecks": audit.count(CheckRunStatus::InProgress),
-            "waitingForDataCollectionChecks": 0,
+            "waitingForDataCollectionChecks": audit.count(CheckRunStatus::WaitingForDataCollection),
             "compliantChecks": audit.count(CheckRunStatus::Compliant),
             "nonCompliantChecks": audit.count(CheckRunStatus::NonCompliant),
             "failedChecks": audit.count(CheckRunStatus::Failed),
@@ -159,7 +70,11 @@ pub(super) fn describe_audit_task(fleet: &mut Fleet, call: &Call) -> Reply {
 
 pub(super) fn list_audit_tasks(fleet: &mut Fleet, call: &Call) -> Reply {
     let (from, to) = (call.query_time_ms("startTime")?, call.query_time_ms("endTime")?);
-    let (kind, status) = (call.query("taskType"), call.query("taskStatus"));
+    if from < fleet.now_ms() - RETENTION_MS {
+        return Err(IotError::invalid("startTime is earlier than the 90 days for which audits are kept"));
+    }
+    let kind = call.query_one_of("taskType", &["ON_DEMAND_AUDIT_TASK", "SCHEDULED_AUDIT_TASK"])?;
+    let status = call.query_one_of("taskStatus", &["IN_PROGRESS", "COMPLETED", "FAILED", "CANCELED"])?;
     let audits: Vec<(&String, &AuditTask)> =
         fleet.defender.audit_order.iter().filter_map(|id| fleet.defender.audits.get_key_value(id)).collect();
     let wanted = |(_, audit): &(&String, &AuditTask)| {
@@ -182,6 +97,9 @@ pub(super) fn list_audit_findings(fleet: &mut Fleet, call: &Call) -> Reply {
         }
     };
     let (check, identifier) = (call.text("checkName")?, call.member("resourceIdentifier"));
+    if let Some(identifier) = identifier {
+        check_resource_identifier(identifier)?;
+    }
     let suppressed = call.flag("listSuppressedFindings")?;
     let wanted = |finding: &Arc<Finding>| {
         from.is_none_or(|from| finding.finding_ms >= from)

@@ -31,6 +31,16 @@ impl Call {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// A query parameter with a fixed set of values.
+    pub fn query_one_of(&self, name: &str, known: &[&str]) -> Result<Option<&str>, IotError> {
+        match self.query(name) {
+            Some(value) if !known.contains(&value) => {
+                Err(IotError::invalid(format!("{name} must be one of {}, not {value:?}", known.join(", "))))
+            }
+            value => Ok(value),
+        }
+    }
+
     pub fn query_flag(&self, name: &str) -> bool {
         self.query(name) == Some("true")
     }

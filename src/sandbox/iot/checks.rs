@@ -17,8 +17,8 @@ use super::identity_checks::{
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// An on-demand audit looks at connections of 31 days, ending two hours before it starts (pages of the shared
-/// certificate and conflicting client id checks).
+/// An on-demand audit looks at connections of 31 days, ending two hours before it starts; a scheduled one at those since the
+/// audit before it, less two hours (pages of the shared certificate and conflicting client id checks).
 const WINDOW_MS: i64 = 31 * DAY_MS;
 const WINDOW_ENDS_BEFORE_MS: i64 = 2 * 60 * 60 * 1000;
 
@@ -83,7 +83,17 @@ pub fn find_check(name: &str) -> Option<&'static Check> {
 impl Check {
     /// Looks at the fleet as it is now. `configuration` holds the thresholds of the account's audit configuration.
     pub fn evaluate(&self, fleet: &Fleet, configuration: &BTreeMap<String, String>) -> Evaluation {
-        (self.evaluate)(fleet, &Settings { now_ms: fleet.now_ms(), configuration })
+        self.evaluate_since(fleet, configuration, None)
+    }
+
+    /// As [`evaluate`](Self::evaluate), in an audit whose schedule last ran one at `since_ms`, epoch milliseconds.
+    pub(super) fn evaluate_since(
+        &self,
+        fleet: &Fleet,
+        configuration: &BTreeMap<String, String>,
+        since_ms: Option<i64>,
+    ) -> Evaluation {
+        (self.evaluate)(fleet, &Settings { now_ms: fleet.now_ms(), since_ms, configuration })
     }
 
     /// Whether Device Defender lets this action type be mapped to the check.
@@ -94,6 +104,7 @@ impl Check {
 
 pub(super) struct Settings<'a> {
     pub now_ms: i64,
+    since_ms: Option<i64>,
     configuration: &'a BTreeMap<String, String>,
 }
 
@@ -232,12 +243,13 @@ fn old_device_certificates(fleet: &Fleet, settings: &Settings<'_>) -> Evaluation
     })
 }
 
-/// Connections inside the window that an on-demand audit looks at.
+/// Connections inside the window that the audit looks at.
 fn recent_connections<'a>(fleet: &'a Fleet, settings: &Settings<'_>) -> impl Iterator<Item = &'a Connection> {
     let end = settings.now_ms - WINDOW_ENDS_BEFORE_MS;
+    let start = settings.since_ms.map_or(end - WINDOW_MS, |since| since - WINDOW_ENDS_BEFORE_MS);
     fleet.connections.iter().filter(move |connection| {
         let until = connection.disconnected_ms.unwrap_or(i64::MAX);
-        connection.connected_ms <= end && until >= end - WINDOW_MS
+        connection.connected_ms <= end && until >= start
     })
 }
 

@@ -1,12 +1,15 @@
 //! `/_sandbox`: what tests and demonstrations may turn, and what they may look at.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::audits::{CheckFailure, require_check};
+use super::defects::Defect;
 use super::defender::TaskStatus;
 use super::error::IotError;
 use super::faults::Faults;
@@ -14,7 +17,7 @@ use super::fleet::Fleet;
 use super::quotas::Quotas;
 use super::routes;
 use super::seed;
-use super::service::IotService;
+use super::service::{IotService, Pace};
 
 /// Audits that the state shows.
 const AUDITS_SHOWN: usize = 10;
@@ -40,8 +43,55 @@ impl Default for Seed {
     }
 }
 
+/// Defects of one request.
+const MAX_DEFECTS: usize = 10_000;
+
+/// Body of `POST /_sandbox/defects`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Defects {
+    /// The check that shall fail.
+    check: String,
+    /// With this reason code; the check's first one without it.
+    #[serde(default)]
+    reason: Option<String>,
+    /// For this resource, by its name or id; a new one is made without it.
+    #[serde(default)]
+    resource: Option<String>,
+    /// Devices of a shared certificate, or of a revoked intermediate CA.
+    #[serde(default)]
+    devices: Option<usize>,
+    /// So many new resources; the reply is then a list.
+    #[serde(default)]
+    count: Option<usize>,
+}
+
+/// Body of `POST /_sandbox/check-failures`: which checks cannot be performed, and why. It replaces what was set before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckFailures {
+    checks: BTreeMap<String, CheckFailure>,
+}
+
+/// Body of `POST /_sandbox/run-schedule`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunSchedule {
+    name: String,
+}
+
+/// Body of `POST /_sandbox/pace`: how long audits and mitigation tasks take that start from now on. What is not given stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPace {
+    #[serde(default)]
+    audit_ms: Option<u32>,
+    #[serde(default)]
+    mitigation_ms: Option<u32>,
+}
+
 impl IotService {
-    /// `GET state`; `POST faults`, `quotas`, `seed` and `findings`.
+    /// `GET state`; `POST faults`, `quotas`, `pace`, `seed`, `defects`, `check-failures`, `findings` and `run-schedule`.
     pub(super) fn control(&self, method: &str, path: &str, body: &Bytes) -> Result<Value, IotError> {
         match (method, path) {
             ("GET", "state") => {
@@ -68,6 +118,29 @@ impl IotService {
                 self.set_quotas(quotas);
                 Ok(json!({}))
             }
+            ("POST", "pace") => {
+                let wanted: NewPace = read("pace", body)?;
+                let (before, ms) = (self.pace(), |ms: u32| Duration::from_millis(ms.into()));
+                let audit = wanted.audit_ms.map_or(before.audit, ms);
+                let mitigation = wanted.mitigation_ms.map_or(before.mitigation, ms);
+                self.set_pace(Pace { audit, mitigation });
+                Ok(json!({ "audit_ms": audit.as_millis(), "mitigation_ms": mitigation.as_millis() }))
+            }
+            ("POST", "defects") => {
+                let wanted: Defects = read("defects", body)?;
+                self.with_fleet(|fleet| plant(fleet, wanted))
+            }
+            ("POST", "check-failures") => {
+                let failures: CheckFailures = read("check-failures", body)?;
+                failures.checks.keys().try_for_each(|check| require_check(check).map(|_| ()))?;
+                self.with_fleet(|fleet| fleet.defender.failing_checks = failures.checks);
+                Ok(json!({}))
+            }
+            ("POST", "run-schedule") => {
+                let wanted: RunSchedule = read("run-schedule", body)?;
+                let task_id = self.with_fleet(|fleet| fleet.run_scheduled_audit(&wanted.name))?;
+                Ok(json!({ "taskId": task_id }))
+            }
             ("POST", "seed") => {
                 let wanted: Seed = read("seed", body)?;
                 if wanted.things > MAX_SEEDED {
@@ -88,6 +161,25 @@ impl IotService {
             _ => Err(IotError::unknown_operation(method, &format!("/_sandbox/{path}"))),
         }
     }
+}
+
+fn plant(fleet: &mut Fleet, wanted: Defects) -> Result<Value, IotError> {
+    let Defects { check, reason, resource, devices, count } = wanted;
+    if count.is_some() && resource.is_some() {
+        return Err(IotError::invalid("give resource or count: one resource has a defect once"));
+    }
+    let defect = Defect { check, reason, resource, devices };
+    let Some(count) = count else {
+        return Ok(fleet.plant_defect(&defect)?.to_json());
+    };
+    if !(1..=MAX_DEFECTS).contains(&count) {
+        return Err(IotError::invalid(format!("count must be 1 to {MAX_DEFECTS}")));
+    }
+    if defect.check == "LOGGING_DISABLED_CHECK" && count > 1 {
+        return Err(IotError::invalid("an account has one logging setting: count can only be 1"));
+    }
+    let planted = (0..count).map(|_| fleet.plant_defect(&defect).map(|planted| planted.to_json()));
+    Ok(json!({ "defects": planted.collect::<Result<Vec<_>, _>>()? }))
 }
 
 fn read<T: DeserializeOwned>(what: &str, body: &Bytes) -> Result<T, IotError> {
@@ -120,6 +212,12 @@ fn state(fleet: &Fleet, calls: Value) -> Value {
             "findingsTotal": audit.findings.len(),
         })
     });
+    let schedules = fleet
+        .defender
+        .schedules
+        .iter()
+        .map(|(name, schedule)| json!({ "name": name, "nextMs": schedule.next_ms, "lastMs": schedule.last_ms }));
+    let schedules: Vec<Value> = schedules.collect();
     let tasks = fleet.defender.mitigation_tasks.values();
     json!({
         "calls": calls,
@@ -129,9 +227,10 @@ fn state(fleet: &Fleet, calls: Value) -> Value {
             "caCertificates": count(fleet.ca_certificates.values().map(|ca| if ca.active { "ACTIVE" } else { "INACTIVE" })),
             "policies": { "blankDefault": blank, "otherDefault": fleet.policies.len() - blank },
             "thingsInQuarantine": quarantined.len(),
-            "loggingEnabled": fleet.logging.as_ref().is_some_and(super::fleet::LoggingOptions::enabled),
+            "loggingEnabled": fleet.logs(),
         },
         "audits": audits.collect::<Vec<_>>(),
+        "scheduledAudits": schedules,
         "mitigationTasksInProgress": tasks.filter(|task| task.status == TaskStatus::InProgress).count(),
     })
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::audits::AuditTask;
+use super::audits::{AuditTask, CheckFailure};
 use super::call::seconds;
 use super::checks::INTERMEDIATE_CA_CHECK;
-use super::mitigations::{MitigationAction, MitigationTask};
+use super::mitigation_task::MitigationTask;
+use super::mitigations::MitigationAction;
+use super::schedules::ScheduledAudit;
 use super::suppressions::Suppression;
 
 /// The API inlines at most so many related resources in a finding; the rest is paged for (botocore, `AuditFinding`).
@@ -24,6 +26,10 @@ pub struct Defender {
     pub audits: BTreeMap<String, AuditTask>,
     /// Suppressions, few.
     pub suppressions: Vec<Suppression>,
+    /// Scheduled audits by name.
+    pub schedules: BTreeMap<String, ScheduledAudit>,
+    /// Checks that cannot be performed, and why: a fact to be seeded, as the sandbox knows no IAM.
+    pub failing_checks: BTreeMap<String, CheckFailure>,
     /// Mitigation actions by name.
     pub actions: BTreeMap<String, MitigationAction>,
     /// Mitigation tasks by task id.
@@ -32,6 +38,8 @@ pub struct Defender {
     pub(super) findings: Vec<Arc<Finding>>,
     pub(super) findings_by_id: HashMap<String, Arc<Finding>>,
     pub(super) effects: Vec<Effect>,
+    pub(super) suppression_tokens: BTreeMap<String, String>,
+    pub(super) schedule_revisions: u64,
 }
 
 /// Something that takes time and that the service does after a call: the fleet itself does no I/O.
@@ -41,6 +49,13 @@ pub enum Effect {
     RunAudit(String),
     /// Work through this mitigation task.
     RunMitigationTask(String),
+    /// Start the audits of this schedule at their times, until it is changed or deleted.
+    AwaitSchedule {
+        /// The schedule.
+        name: String,
+        /// Which state of it this is about.
+        revision: u64,
+    },
 }
 
 /// How a task stands (`AuditTaskStatus`, `AuditMitigationActionsTaskStatus`).
@@ -224,6 +239,16 @@ impl Defender {
     /// The most recent audits, newest first.
     pub fn latest_audits(&self) -> impl Iterator<Item = (&String, &AuditTask)> {
         self.audit_order.iter().rev().filter_map(|id| self.audits.get_key_value(id))
+    }
+
+    /// Deletes what was found for a check, as disabling it does. (AWS says that "any data collected so far in relation to
+    /// the check is deleted"; that findings are among these data is UNCONFIRMED.) The counts of past audits stay.
+    pub(super) fn forget(&mut self, check: &str) {
+        self.findings.retain(|finding| finding.check_name != check);
+        self.findings_by_id.retain(|_, finding| finding.check_name != check);
+        for audit in self.audits.values_mut() {
+            audit.findings.retain(|finding| finding.check_name != check);
+        }
     }
 
     pub(super) fn keep(&mut self, finding: Finding) -> Arc<Finding> {

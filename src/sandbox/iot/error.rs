@@ -32,6 +32,10 @@ impl IotError {
         Self::new("ResourceAlreadyExistsException", 409, message)
     }
 
+    pub(super) fn version_conflict(message: impl Into<String>) -> Self {
+        Self::new("VersionConflictException", 409, message)
+    }
+
     pub(super) fn certificate_state(message: impl Into<String>) -> Self {
         Self::new("CertificateStateException", 406, message)
     }

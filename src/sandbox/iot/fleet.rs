@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::certificates::{CaCertificate, Certificate, IssuerCertificate};
 use super::defender::Defender;
 use super::error::IotError;
+use super::logging::{LoggingOptions, LoggingOptionsV1};
 use super::policies::Policy;
 
 /// A thing may be in so many groups (AWS General Reference, IoT Core quotas).
@@ -41,6 +42,10 @@ pub struct Fleet {
     pub cognito_pools: BTreeMap<String, CognitoPool>,
     /// V2 logging; `None` until it is set for the first time.
     pub logging: Option<LoggingOptions>,
+    /// V1 logging; `None` until it is set for the first time.
+    pub logging_v1: Option<LoggingOptionsV1>,
+    /// Tags by ARN.
+    pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Audits, findings, suppressions, mitigation actions and tasks.
     pub defender: Defender,
     now_ms: i64,
@@ -73,6 +78,8 @@ pub struct ThingGroup {
     pub description: Option<String>,
     /// Created at, epoch milliseconds.
     pub created_ms: i64,
+    /// Counts updates, from 1.
+    pub version: i64,
     /// Names of the things in it (not of those in groups below).
     pub things: BTreeSet<String>,
 }
@@ -114,24 +121,6 @@ pub struct CognitoPool {
     pub unauthenticated: Vec<String>,
 }
 
-/// AWS IoT's V2 logging options.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggingOptions {
-    /// The role that writes the logs.
-    pub role_arn: String,
-    /// `DEBUG`, `INFO`, `WARN`, `ERROR` or `DISABLED`.
-    pub default_log_level: String,
-    /// Turns all logs off whatever the level says.
-    pub disable_all_logs: bool,
-}
-
-impl LoggingOptions {
-    /// Whether anything is logged at all.
-    pub fn enabled(&self) -> bool {
-        !self.disable_all_logs && self.default_log_level != "DISABLED"
-    }
-}
-
 impl Fleet {
     /// An empty account. `seed` makes the ids that it gives out repeatable; `now_ms` is the time in epoch milliseconds.
     pub fn new(account: &str, region: &str, seed: u64, now_ms: i64) -> Self {
@@ -149,6 +138,8 @@ impl Fleet {
             role_aliases: BTreeMap::new(),
             cognito_pools: BTreeMap::new(),
             logging: None,
+            logging_v1: None,
+            tags: BTreeMap::new(),
             defender: Defender::default(),
             now_ms,
             ids: fastrand::Rng::with_seed(seed),
@@ -288,6 +279,7 @@ impl Fleet {
                 parent: parent.map(str::to_owned),
                 description: description.map(str::to_owned),
                 created_ms: self.now_ms,
+                version: 1,
                 things: BTreeSet::new(),
             };
             self.thing_groups.insert(name.to_owned(), group);
@@ -364,30 +356,6 @@ impl Fleet {
         }
         name
     }
-
-    /// `SetV2LoggingOptions`: what is not given stays; the role and the level are needed the first time.
-    pub fn set_logging(
-        &mut self,
-        role_arn: Option<&str>,
-        level: Option<&str>,
-        disable_all_logs: Option<bool>,
-    ) -> Result<(), IotError> {
-        if let Some(level) = level
-            && !["DEBUG", "INFO", "WARN", "ERROR", "DISABLED"].contains(&level)
-        {
-            return Err(IotError::invalid(format!("{level} is not a log level")));
-        }
-        let before = self.logging.as_ref();
-        let role_arn = role_arn.map(str::to_owned).or_else(|| before.map(|options| options.role_arn.clone()));
-        let level = level.map(str::to_owned).or_else(|| before.map(|options| options.default_log_level.clone()));
-        let (Some(role_arn), Some(default_log_level)) = (role_arn, level) else {
-            return Err(IotError::invalid("roleArn and defaultLogLevel are required the first time logging is set"));
-        };
-        let disable_all_logs =
-            disable_all_logs.unwrap_or_else(|| before.is_some_and(|options| options.disable_all_logs));
-        self.logging = Some(LoggingOptions { role_arn, default_log_level, disable_all_logs });
-        Ok(())
-    }
 }
 
 /// Names of things, groups, policies and actions: 1 to 128 characters of a small alphabet.
@@ -431,16 +399,6 @@ mod tests {
         fleet.create_thing_group("floor2", Some("site"), None).unwrap();
         fleet.add_thing_to_group("lamp", "floor1").unwrap();
         assert_eq!(fleet.add_thing_to_group("lamp", "floor2").unwrap_err().status, 400);
-    }
-
-    #[test]
-    fn logging_needs_role_and_level_once_and_keeps_what_is_not_given() {
-        let mut fleet = fleet();
-        assert!(fleet.set_logging(None, Some("ERROR"), None).is_err());
-        fleet.set_logging(Some("arn:aws:iam::123456789012:role/Log"), Some("ERROR"), None).unwrap();
-        fleet.set_logging(None, None, Some(true)).unwrap();
-        let options = fleet.logging.clone().unwrap();
-        assert_eq!((options.default_log_level.as_str(), options.enabled()), ("ERROR", false));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(super) fn unauthenticated_cognito_role(fleet: &Fleet, _: &Settings<'_>) -> E
 
 pub(super) fn logging_disabled(fleet: &Fleet, _: &Settings<'_>) -> Evaluation {
     let mut evaluation = Evaluation { total: 1, violations: Vec::new() };
-    if !fleet.logging.as_ref().is_some_and(super::fleet::LoggingOptions::enabled) {
+    if !fleet.logs() {
         let account = resource("ACCOUNT_SETTINGS", json!({ "account": fleet.account }));
         evaluation.violations.push(Violation::new(account, "LOGGING_DISABLED", "AWS IoT logging is disabled."));
     }

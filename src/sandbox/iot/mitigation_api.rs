@@ -7,7 +7,20 @@ use serde_json::{Map, Value, json};
 use super::call::{Call, page_reply, seconds, strings};
 use super::error::IotError;
 use super::fleet::Fleet;
-use super::mitigations::{Execution, MitigationAction, MitigationTask};
+use super::mitigation_task::{Execution, MitigationTask};
+use super::mitigations::MitigationAction;
+use super::tags::tags_of;
+
+const TASK_STATUSES: [&str; 4] = ["IN_PROGRESS", "COMPLETED", "FAILED", "CANCELED"];
+const EXECUTION_STATUSES: [&str; 6] = ["IN_PROGRESS", "COMPLETED", "FAILED", "CANCELED", "SKIPPED", "PENDING"];
+const ACTION_TYPES: [&str; 6] = [
+    "UPDATE_DEVICE_CERTIFICATE",
+    "UPDATE_CA_CERTIFICATE",
+    "ADD_THINGS_TO_THING_GROUP",
+    "REPLACE_DEFAULT_POLICY_VERSION",
+    "ENABLE_IOT_LOGGING",
+    "PUBLISH_FINDING_TO_SNS",
+];
 
 type Reply = Result<Value, IotError>;
 
@@ -18,7 +31,10 @@ fn arn_and_id(fleet: &Fleet, action: &MitigationAction) -> Value {
 pub(super) fn create_mitigation_action(fleet: &mut Fleet, call: &Call) -> Reply {
     let params = call.member("actionParams").ok_or_else(|| IotError::invalid("actionParams is required"))?;
     let (name, role_arn) = (call.label("actionName")?, call.required_text("roleArn")?);
+    let tags = tags_of(call)?;
     let action = fleet.create_mitigation_action(name, role_arn, params)?.clone();
+    let arn = fleet.arn("mitigationaction", name);
+    fleet.tag(&arn, tags);
     Ok(arn_and_id(fleet, &action))
 }
 
@@ -43,7 +59,7 @@ pub(super) fn describe_mitigation_action(fleet: &mut Fleet, call: &Call) -> Repl
 }
 
 pub(super) fn list_mitigation_actions(fleet: &mut Fleet, call: &Call) -> Reply {
-    let kind = call.query("actionType");
+    let kind = call.query_one_of("actionType", &ACTION_TYPES)?;
     let wanted = |action: &MitigationAction| kind.is_none_or(|kind| action.action_type() == kind);
     let show = |name: &String, action: &MitigationAction| {
         json!({
@@ -57,7 +73,10 @@ pub(super) fn list_mitigation_actions(fleet: &mut Fleet, call: &Call) -> Reply {
 }
 
 pub(super) fn delete_mitigation_action(fleet: &mut Fleet, call: &Call) -> Reply {
-    fleet.defender.actions.remove(call.label("actionName")?);
+    let name = call.label("actionName")?;
+    let arn = fleet.arn("mitigationaction", name);
+    fleet.defender.actions.remove(name);
+    fleet.tags.remove(&arn);
     Ok(json!({}))
 }
 
@@ -82,8 +101,8 @@ fn task<'a>(fleet: &'a Fleet, task_id: &str) -> Result<&'a MitigationTask, IotEr
 pub(super) fn describe_audit_mitigation_actions_task(fleet: &mut Fleet, call: &Call) -> Reply {
     let task = task(fleet, call.label("taskId")?)?;
     let statistics: Map<String, Value> = task
-        .statistics
-        .iter()
+        .statistics()
+        .into_iter()
         .map(|(check, counts)| {
             let shown = json!({
                 "totalFindingsCount": counts.total,
@@ -92,7 +111,7 @@ pub(super) fn describe_audit_mitigation_actions_task(fleet: &mut Fleet, call: &C
                 "skippedFindingsCount": counts.skipped,
                 "canceledFindingsCount": counts.canceled,
             });
-            (check.clone(), shown)
+            (check, shown)
         })
         .collect();
     let definition = |action: &MitigationAction| json!({ "name": action.name, "id": action.id, "roleArn": action.role_arn, "actionParams": action.params });
@@ -112,11 +131,17 @@ pub(super) fn describe_audit_mitigation_actions_task(fleet: &mut Fleet, call: &C
 
 pub(super) fn list_audit_mitigation_actions_tasks(fleet: &mut Fleet, call: &Call) -> Reply {
     let (from, to) = (call.query_time_ms("startTime")?, call.query_time_ms("endTime")?);
-    let (audit, finding, status) = (call.query("auditTaskId"), call.query("findingId"), call.query("taskStatus"));
+    let (audit, finding) = (call.query("auditTaskId"), call.query("findingId"));
+    let status = call.query_one_of("taskStatus", &TASK_STATUSES)?;
     let wanted = |task: &MitigationTask| {
-        (from..=to).contains(&task.start_ms)
-            && audit.is_none_or(|audit| task.findings.iter().any(|finding| finding.task_id == audit))
-            && finding.is_none_or(|id| task.findings.iter().any(|finding| finding.finding_id == id))
+        // Begun on or after the one, completed or cancelled on or before the other (botocore); one that is in progress has
+        // no end yet, and its beginning counts.
+        task.start_ms >= from
+            && task.end_ms.unwrap_or(task.start_ms) <= to
+            && audit.is_none_or(|audit| {
+                task.target["auditTaskId"] == audit || task.findings().any(|finding| finding.task_id == audit)
+            })
+            && finding.is_none_or(|id| !task.executions(id).is_empty())
             && status.is_none_or(|status| task.status.as_str() == status)
     };
     let show = |id: &String, task: &MitigationTask| json!({ "taskId": id, "startTime": seconds(task.start_ms), "taskStatus": task.status.as_str() });
@@ -129,30 +154,30 @@ pub(super) fn list_audit_mitigation_actions_executions(fleet: &mut Fleet, call: 
         return Err(IotError::invalid("taskId and findingId are required"));
     };
     // The operation has no ResourceNotFoundException: what is not known has no executions.
-    let executions = fleet.defender.mitigation_tasks.get(task_id).and_then(|task| task.executions.get(finding_id));
-    let status = call.query("actionStatus");
+    let executions = fleet.defender.mitigation_tasks.get(task_id).map_or(&[][..], |task| task.executions(finding_id));
+    let status = call.query_one_of("actionStatus", &EXECUTION_STATUSES)?;
     let show = |execution: &Execution| {
         let mut shown = json!({
             "taskId": task_id,
             "findingId": finding_id,
             "actionName": execution.action_name,
             "actionId": execution.action_id,
-            "status": execution.status,
-            "startTime": seconds(execution.start_ms),
-            "endTime": seconds(execution.end_ms),
+            "status": execution.status.as_str(),
         });
+        if let Some(start) = execution.start_ms {
+            shown["startTime"] = seconds(start);
+        }
+        if let Some(end) = execution.end_ms {
+            shown["endTime"] = seconds(end);
+        }
         if let Some(error) = &execution.error {
             shown["errorCode"] = json!(error.code);
             shown["message"] = json!(error.message);
         }
         shown
     };
-    let page = call.token_page()?.of_sequence(
-        executions.map_or(&[], Vec::as_slice),
-        |execution| status.is_none_or(|status| execution.status == status),
-        show,
-    )?;
-    Ok(page_reply("actionsExecutions", page, "nextToken"))
+    let wanted = |execution: &Execution| status.is_none_or(|status| execution.status.as_str() == status);
+    Ok(page_reply("actionsExecutions", call.token_page()?.of_sequence(executions, wanted, show)?, "nextToken"))
 }
 
 pub(super) fn cancel_audit_mitigation_actions_task(fleet: &mut Fleet, call: &Call) -> Reply {

@@ -1,131 +1,115 @@
 //! How a mitigation task works through its findings, one action after another.
 
-use std::sync::Arc;
-
-use super::defender::{Finding, TaskStatus};
+use super::defender::TaskStatus;
 use super::error::IotError;
 use super::fleet::Fleet;
-use super::mitigations::{Execution, MitigationAction, Step};
+use super::mitigation_task::{Execution, ExecutionStatus, MitigationTask};
+use super::mitigations::Step;
 
-/// What the service asks for next while it works through a task.
+/// What the service has to do next for a task.
 pub(super) enum Next {
-    /// Publish this, then tell the outcome with [`Fleet::record_execution`].
+    /// Publish this, then tell the outcome with [`Fleet::end_execution`].
     Publish { topic_arn: String, message: String },
-    /// The action was tried.
-    Done(Result<(), IotError>),
-    /// The task was cancelled.
+    /// The action was tried and its outcome noted.
+    Done,
+    /// Nothing: the task was cancelled.
     Stop,
 }
 
+/// One action on one finding of a task: the finding's place and the action's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub finding: usize,
+    pub action: usize,
+}
+
 impl Fleet {
-    /// The findings of a task, and the actions to apply to each, in order.
-    pub(super) fn mitigation_plan(&self, task_id: &str) -> Vec<(Arc<Finding>, Vec<MitigationAction>)> {
-        let Some(task) = self.defender.mitigation_tasks.get(task_id) else {
-            return Vec::new();
-        };
-        let actions = |finding: &Finding| {
-            let names = task.mapping.get(&finding.check_name).into_iter().flatten();
-            names.filter_map(|name| task.actions.iter().find(|action| action.name == *name)).cloned().collect()
-        };
-        task.findings.iter().map(|finding| (Arc::clone(finding), actions(finding))).collect()
+    /// Every action of a task on every finding, in the order in which they are applied.
+    pub(super) fn mitigation_plan(&self, task_id: &str) -> Vec<Place> {
+        let task = self.defender.mitigation_tasks.get(task_id);
+        let work = task.into_iter().flat_map(|task| task.work.iter().enumerate());
+        work.flat_map(|(finding, work)| (0..work.executions.len()).map(move |action| Place { finding, action }))
+            .collect()
     }
 
-    /// One action on one finding.
-    pub(super) fn next_step(&mut self, task_id: &str, finding: &Finding, action: &MitigationAction) -> Next {
-        let status = self.defender.mitigation_tasks.get(task_id).map(|task| task.status);
-        if status != Some(TaskStatus::InProgress) {
-            return Next::Stop;
-        }
-        match self.mitigate(finding, action) {
-            Step::Publish { topic_arn, message } => Next::Publish { topic_arn, message },
-            Step::Done(result) => Next::Done(result),
-        }
+    fn running_task(&mut self, task_id: &str) -> Option<&mut MitigationTask> {
+        self.defender.mitigation_tasks.get_mut(task_id).filter(|task| task.status == TaskStatus::InProgress)
     }
 
-    /// Keeps what came of an action.
-    pub(super) fn record_execution(
-        &mut self,
-        task_id: &str,
-        finding: &Finding,
-        action: &MitigationAction,
-        start_ms: i64,
-        result: Result<(), IotError>,
-    ) {
-        let execution = Execution {
-            action_name: action.name.clone(),
-            action_id: action.id.clone(),
-            status: if result.is_ok() { "COMPLETED" } else { "FAILED" },
-            start_ms,
-            end_ms: self.now_ms(),
-            error: result.err(),
-        };
-        self.push_execution(task_id, finding, execution);
-    }
-
-    /// Notes an action that was not tried: the finding is suppressed, or an action before it failed.
-    pub(super) fn skip_execution(&mut self, task_id: &str, finding: &Finding, action: &MitigationAction) {
+    /// Begins one action on one finding; skips it if the finding is suppressed or an action before it failed. `None` when
+    /// the task was cancelled, else whether the action is to be tried.
+    pub(super) fn begin_execution(&mut self, task_id: &str, place: Place) -> Option<bool> {
         let now = self.now_ms();
-        let execution = Execution {
-            action_name: action.name.clone(),
-            action_id: action.id.clone(),
-            status: "SKIPPED",
-            start_ms: now,
-            end_ms: now,
-            error: None,
-        };
-        self.push_execution(task_id, finding, execution);
-    }
-
-    fn push_execution(&mut self, task_id: &str, finding: &Finding, execution: Execution) {
-        if let Some(task) = self.defender.mitigation_tasks.get_mut(task_id) {
-            task.executions.entry(finding.finding_id.clone()).or_default().push(execution);
+        let task = self.running_task(task_id)?;
+        let work = &mut task.work[place.finding];
+        let failed = work.executions[..place.action].iter().any(|one| one.status != ExecutionStatus::Completed);
+        let skipped = failed || work.finding.is_suppressed;
+        let execution = &mut work.executions[place.action];
+        execution.start_ms = Some(now);
+        if skipped {
+            (execution.status, execution.end_ms) = (ExecutionStatus::Skipped, Some(now));
+        } else {
+            execution.status = ExecutionStatus::InProgress;
         }
+        Some(!skipped)
     }
 
-    /// Counts a finding that the task is done with.
-    pub(super) fn count_finding(&mut self, task_id: &str, finding: &Finding, outcome: Outcome) {
-        if let Some(task) = self.defender.mitigation_tasks.get_mut(task_id) {
-            let counts = task.statistics.entry(finding.check_name.clone()).or_default();
-            match outcome {
-                Outcome::Succeeded => counts.succeeded += 1,
-                Outcome::Failed => counts.failed += 1,
-                Outcome::Skipped => counts.skipped += 1,
+    /// Applies one action to one finding.
+    pub(super) fn execute(&mut self, task_id: &str, place: Place) -> Next {
+        let Some(task) = self.running_task(task_id) else {
+            return Next::Stop;
+        };
+        let work = &task.work[place.finding];
+        let name = &work.executions[place.action].action_name;
+        let Some(action) = task.actions.iter().find(|action| action.name == *name).cloned() else {
+            return Next::Stop;
+        };
+        let finding = work.finding.clone();
+        match self.mitigate(&finding, &action) {
+            Step::Publish { topic_arn, message } => Next::Publish { topic_arn, message },
+            Step::Done(result) => {
+                self.end_execution(task_id, place, result);
+                Next::Done
             }
         }
     }
 
-    /// Ends a task: failed if any action failed. What was not reached counts as cancelled.
-    pub(super) fn finish_mitigation_task(&mut self, task_id: &str) {
+    /// Keeps what came of an action: also of one that was under way when its task was cancelled.
+    pub(super) fn end_execution(&mut self, task_id: &str, place: Place, result: Result<(), IotError>) {
         let now = self.now_ms();
         let Some(task) = self.defender.mitigation_tasks.get_mut(task_id) else {
             return;
         };
-        let mut failed = false;
-        for counts in task.statistics.values_mut() {
-            counts.canceled = counts.total - counts.succeeded - counts.failed - counts.skipped;
-            failed |= counts.failed > 0;
-        }
-        if task.status == TaskStatus::InProgress {
+        let execution: &mut Execution = &mut task.work[place.finding].executions[place.action];
+        execution.status = if result.is_ok() { ExecutionStatus::Completed } else { ExecutionStatus::Failed };
+        execution.end_ms = Some(now);
+        execution.error = result.err();
+    }
+
+    /// Ends a task: failed if any action failed.
+    pub(super) fn finish_mitigation_task(&mut self, task_id: &str) {
+        let now = self.now_ms();
+        if let Some(task) = self.running_task(task_id) {
+            let failed = task.statistics().values().any(|counts| counts.failed > 0);
             task.status = if failed { TaskStatus::Failed } else { TaskStatus::Completed };
+            task.end_ms = Some(now);
         }
-        task.end_ms.get_or_insert(now);
     }
 
     /// `CancelAuditMitigationActionsTask`: only while it is in progress; what was done stays done.
     pub fn cancel_mitigation_task(&mut self, task_id: &str) -> Result<(), IotError> {
+        let now = self.now_ms();
         let task = self.defender.mitigation_tasks.get_mut(task_id);
         let task = task.ok_or_else(|| IotError::not_found(format!("Mitigation task {task_id} does not exist")))?;
         if task.status != TaskStatus::InProgress {
             return Err(IotError::invalid(format!("Mitigation task {task_id} is not in progress")));
         }
-        task.status = TaskStatus::Canceled;
+        (task.status, task.end_ms) = (TaskStatus::Canceled, Some(now));
+        for execution in task.work.iter_mut().flat_map(|work| &mut work.executions) {
+            if matches!(execution.status, ExecutionStatus::Pending | ExecutionStatus::InProgress) {
+                (execution.status, execution.end_ms) = (ExecutionStatus::Canceled, Some(now));
+            }
+        }
         Ok(())
     }
-}
-
-/// What became of a finding in a task.
-pub(super) enum Outcome {
-    Succeeded,
-    Failed,
-    Skipped,
 }

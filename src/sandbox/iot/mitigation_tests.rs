@@ -179,8 +179,8 @@ async fn a_cancelled_task_does_nothing_more_and_counts_what_it_did_not_reach() {
         "clientRequestToken": "t",
     });
     ok(&service, "POST", "/audit/mitigationactions/tasks/a", body).await;
-    // One turn of the runtime: the task publishes its first finding and makes room.
-    tokio::task::yield_now().await;
+    // Half of the time that a task takes.
+    tokio::time::sleep(Duration::from_millis(150)).await;
     let cancel = "/audit/mitigationactions/tasks/a/cancel";
     ok(&service, "PUT", cancel, Value::Null).await;
     assert_eq!(call(&service, "PUT", cancel, Value::Null).await.0, 400, "it is cancelled already");
@@ -190,7 +190,7 @@ async fn a_cancelled_task_does_nothing_more_and_counts_what_it_did_not_reach() {
     let number = |name: &str| counts[name].as_u64().unwrap();
     assert_eq!(task["taskStatus"], "CANCELED");
     assert_eq!(number("succeededFindingsCount"), recorder.taken().len() as u64);
-    assert!(number("canceledFindingsCount") > 0);
+    assert!(number("canceledFindingsCount") > 0 && number("succeededFindingsCount") > 0);
     assert_eq!(number("succeededFindingsCount") + number("canceledFindingsCount"), number("totalFindingsCount"));
 }
 

@@ -1,22 +1,17 @@
-//! Mitigation actions and the tasks that apply them to findings, as Device Defender does it itself.
-
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+//! Mitigation actions: what they are, and what each does to one finding. `mitigation_task.rs` and `mitigation_run.rs` apply
+//! them.
 
 use serde_json::{Value, json};
 
-use super::audits::require_check;
+use super::certificates::CertificateStatus;
 use super::checks::INTERMEDIATE_CA_CHECK;
-use super::defender::{Effect, Finding, TaskStatus};
+use super::defender::Finding;
 use super::error::IotError;
-use super::fleet::{Fleet, check_name};
+use super::fleet::Fleet;
+use super::identifiers::{check_identifier, check_role_arn};
 
 /// AWS General Reference, Device Defender limits.
 const MAX_ACTIONS: usize = 100;
-const MAX_TASKS_IN_PROGRESS: usize = 10;
-/// botocore, `FindingIds` and `MitigationActionNameList`.
-const MAX_FINDING_IDS: usize = 25;
-const MAX_ACTIONS_PER_CHECK: usize = 5;
 
 /// The document of the template `BLANK_POLICY`: it allows nothing. (AWS's own text is not public.)
 pub const BLANK_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[]}"#;
@@ -60,73 +55,6 @@ fn action_type(params: &Value) -> Option<&'static str> {
     ACTION_TYPES.iter().find(|(name, _)| name == member).map(|(_, kind)| *kind)
 }
 
-/// Which findings a task is about.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    /// All findings of this audit ...
-    pub audit_task_id: Option<String>,
-    /// ... or these ...
-    pub finding_ids: Vec<String>,
-    /// ... of the audit's findings only those with these reason codes, by check.
-    pub reason_codes: BTreeMap<String, Vec<String>>,
-}
-
-/// One action on one finding.
-#[derive(Clone, Debug)]
-pub struct Execution {
-    /// The action's name.
-    pub action_name: String,
-    /// The action's id.
-    pub action_id: String,
-    /// `COMPLETED`, `FAILED` or `SKIPPED`.
-    pub status: &'static str,
-    /// Started at, epoch milliseconds.
-    pub start_ms: i64,
-    /// Ended at, epoch milliseconds.
-    pub end_ms: i64,
-    /// What went wrong.
-    pub error: Option<IotError>,
-}
-
-/// Counts of findings of one check in a task.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Statistics {
-    /// All.
-    pub total: usize,
-    /// An action failed.
-    pub failed: usize,
-    /// Every action succeeded.
-    pub succeeded: usize,
-    /// Suppressed: not touched.
-    pub skipped: usize,
-    /// Not reached before the task was cancelled.
-    pub canceled: usize,
-}
-
-/// A mitigation task.
-#[derive(Clone, Debug)]
-pub struct MitigationTask {
-    /// The caller's idempotency token.
-    pub token: String,
-    /// How it stands.
-    pub status: TaskStatus,
-    /// Started at, epoch milliseconds.
-    pub start_ms: i64,
-    /// Ended at, epoch milliseconds.
-    pub end_ms: Option<i64>,
-    /// The request's `target`, to be shown again.
-    pub target: Value,
-    /// Action names by check, in order.
-    pub mapping: BTreeMap<String, Vec<String>>,
-    /// The actions as they were when the task started.
-    pub actions: Vec<MitigationAction>,
-    /// Counts by check.
-    pub statistics: BTreeMap<String, Statistics>,
-    /// What was done, by finding.
-    pub executions: HashMap<String, Vec<Execution>>,
-    pub(super) findings: Vec<Arc<Finding>>,
-}
-
 /// What one action on one finding comes to.
 pub(super) enum Step {
     Done(Result<(), IotError>),
@@ -141,7 +69,8 @@ impl Fleet {
         role_arn: &str,
         params: &Value,
     ) -> Result<&MitigationAction, IotError> {
-        check_name("actionName", name)?;
+        check_identifier("actionName", name)?;
+        check_role_arn("roleArn", role_arn)?;
         check_params(params)?;
         if self.defender.actions.contains_key(name) {
             return Err(IotError::exists(format!("Mitigation action {name} already exists")));
@@ -162,7 +91,8 @@ impl Fleet {
         Ok(self.defender.actions.entry(name.to_owned()).or_insert(action))
     }
 
-    /// `UpdateMitigationAction`: what is not given stays; the type cannot change.
+    /// `UpdateMitigationAction`: what is not given stays; the type cannot change (UNCONFIRMED: the guide says nothing of
+    /// changing it). Tasks that have started keep the action as it was.
     pub fn update_mitigation_action(
         &mut self,
         name: &str,
@@ -171,6 +101,9 @@ impl Fleet {
     ) -> Result<&MitigationAction, IotError> {
         let now = self.now_ms();
         let kind = self.mitigation_action(name)?.action_type();
+        if let Some(role_arn) = role_arn {
+            check_role_arn("roleArn", role_arn)?;
+        }
         if let Some(params) = params
             && check_params(params)? != kind
         {
@@ -198,125 +131,6 @@ impl Fleet {
             .ok_or_else(|| IotError::not_found(format!("Mitigation action {name} does not exist")))
     }
 
-    /// `StartAuditMitigationActionsTask`. The same id with the same token again is the same task; with another token it
-    /// is `TaskAlreadyExistsException`. The work is done by the service ([`Effect::RunMitigationTask`]).
-    pub fn start_mitigation_task(
-        &mut self,
-        task_id: &str,
-        token: &str,
-        target: &Value,
-        mapping: BTreeMap<String, Vec<String>>,
-    ) -> Result<(), IotError> {
-        check_name("taskId", task_id)?;
-        let tasks = &self.defender.mitigation_tasks;
-        if let Some(task) = tasks.get(task_id) {
-            if task.token == token {
-                return Ok(());
-            }
-            return Err(IotError::task_exists(format!(
-                "Task {task_id} already exists with another clientRequestToken"
-            )));
-        }
-        if tasks.values().any(|task| task.token == token) {
-            return Err(IotError::invalid("the clientRequestToken was used for another task"));
-        }
-        if tasks.values().filter(|task| task.status == TaskStatus::InProgress).count() >= MAX_TASKS_IN_PROGRESS {
-            return Err(IotError::limit(format!(
-                "{MAX_TASKS_IN_PROGRESS} mitigation tasks are in progress, which is the limit"
-            )));
-        }
-        let actions = self.actions_of(&mapping)?;
-        let findings = self.findings_of(&parse_target(target)?, &mapping)?;
-        let mut statistics: BTreeMap<String, Statistics> = BTreeMap::new();
-        for finding in &findings {
-            statistics.entry(finding.check_name.clone()).or_default().total += 1;
-        }
-        let task = MitigationTask {
-            token: token.to_owned(),
-            status: TaskStatus::InProgress,
-            start_ms: self.now_ms(),
-            end_ms: None,
-            target: target.clone(),
-            mapping,
-            actions,
-            statistics,
-            executions: HashMap::new(),
-            findings,
-        };
-        self.defender.mitigation_tasks.insert(task_id.to_owned(), task);
-        self.defender.effects.push(Effect::RunMitigationTask(task_id.to_owned()));
-        Ok(())
-    }
-
-    fn actions_of(&self, mapping: &BTreeMap<String, Vec<String>>) -> Result<Vec<MitigationAction>, IotError> {
-        if mapping.is_empty() {
-            return Err(IotError::invalid("auditCheckToActionsMapping must not be empty"));
-        }
-        let mut actions: Vec<MitigationAction> = Vec::new();
-        for (check, names) in mapping {
-            if !(1..=MAX_ACTIONS_PER_CHECK).contains(&names.len()) {
-                return Err(IotError::invalid(format!(
-                    "{check} must be mapped to 1 to {MAX_ACTIONS_PER_CHECK} actions"
-                )));
-            }
-            let check = require_check(check)?;
-            for name in names {
-                let action = self.defender.actions.get(name).ok_or_else(|| {
-                    IotError::invalid(format!("Mitigation action {name}, mapped to {}, does not exist", check.name))
-                })?;
-                if !check.takes(action.action_type()) {
-                    return Err(IotError::invalid(format!(
-                        "Mitigation action {name} is of type {}, which cannot be applied to {}",
-                        action.action_type(),
-                        check.name
-                    )));
-                }
-                if !actions.iter().any(|known| known.name == action.name) {
-                    actions.push(action.clone());
-                }
-            }
-        }
-        Ok(actions)
-    }
-
-    fn findings_of(
-        &self,
-        target: &Target,
-        mapping: &BTreeMap<String, Vec<String>>,
-    ) -> Result<Vec<Arc<Finding>>, IotError> {
-        if target.finding_ids.is_empty() {
-            let audit = match &target.audit_task_id {
-                Some(task_id) => self.audit(task_id).map_err(|error| IotError::invalid(error.message))?,
-                // A filter alone: "the findings from the audit", which can only be the latest one.
-                None => self
-                    .defender
-                    .latest_audits()
-                    .map(|(_, audit)| audit)
-                    .find(|audit| audit.status != TaskStatus::InProgress)
-                    .ok_or_else(|| IotError::invalid("there is no audit yet"))?,
-            };
-            let wanted = |finding: &&Arc<Finding>| {
-                let codes = target.reason_codes.get(&finding.check_name);
-                let filtered = target.reason_codes.is_empty()
-                    || codes.is_some_and(|codes| codes.contains(&finding.reason_for_non_compliance_code));
-                mapping.contains_key(&finding.check_name) && filtered
-            };
-            return Ok(audit.findings.iter().filter(wanted).cloned().collect());
-        }
-        let finding = |id: &String| {
-            let finding = self.defender.finding(id);
-            let finding = finding.ok_or_else(|| IotError::invalid(format!("Finding {id} does not exist")))?;
-            if !mapping.contains_key(&finding.check_name) {
-                return Err(IotError::invalid(format!(
-                    "Finding {id} is of {}, to which no action is mapped",
-                    finding.check_name
-                )));
-            }
-            Ok(Arc::clone(finding))
-        };
-        target.finding_ids.iter().map(finding).collect()
-    }
-
     /// Applies one action to one finding, except publishing, which is the service's to do.
     pub(super) fn mitigate(&mut self, finding: &Finding, action: &MitigationAction) -> Step {
         let text = |member: &str, name: &str| action.params[member][name].as_str().unwrap_or_default().to_owned();
@@ -326,14 +140,13 @@ impl Fleet {
                 let topic_arn = text("publishFindingToSnsParams", "topicArn");
                 return Step::Publish { topic_arn, message: finding.to_sns() };
             }
-            "UPDATE_DEVICE_CERTIFICATE" => device_certificates(finding)
-                .iter()
-                // Deactivating what is no longer active would be no mitigation.
-                .filter(|id| self.certificates.get(**id).is_some_and(|one| one.status.as_str() == "ACTIVE"))
-                .copied()
-                .collect::<Vec<_>>()
-                .into_iter()
-                .try_for_each(|id| self.update_certificate(id, "INACTIVE")),
+            "UPDATE_DEVICE_CERTIFICATE" => device_certificates(finding).into_iter().try_for_each(|id| {
+                // Deactivating what is no longer active would be no mitigation. One that is gone is an error.
+                match self.certificate(id)?.status {
+                    CertificateStatus::Active => self.update_certificate(id, "INACTIVE"),
+                    _ => Ok(()),
+                }
+            }),
             "UPDATE_CA_CERTIFICATE" => {
                 let id = resource.identifier("caCertificateId").unwrap_or_default();
                 self.update_ca_certificate(id, Some("INACTIVE"), None)
@@ -375,34 +188,6 @@ fn device_certificates(finding: &Finding) -> Vec<&str> {
     resources.filter_map(|resource| resource.identifier("deviceCertificateId")).collect()
 }
 
-fn parse_target(target: &Value) -> Result<Target, IotError> {
-    let finding_ids = target.get("findingIds").map(|ids| super::call::strings("findingIds", ids)).transpose()?;
-    let codes = target.get("auditCheckToReasonCodeFilter").and_then(Value::as_object);
-    let reason_codes: BTreeMap<String, Vec<String>> = codes
-        .into_iter()
-        .flatten()
-        .map(|(check, codes)| Ok((check.clone(), super::call::strings("auditCheckToReasonCodeFilter", codes)?)))
-        .collect::<Result<_, IotError>>()?;
-    let audit_task_id = target.get("auditTaskId").and_then(Value::as_str).map(str::to_owned);
-    match (&audit_task_id, &finding_ids) {
-        (Some(_), None) => {}
-        (None, None) if !reason_codes.is_empty() => {}
-        (None, Some(ids)) if (1..=MAX_FINDING_IDS).contains(&ids.len()) => {}
-        (None, Some(ids)) => {
-            return Err(IotError::invalid(format!(
-                "findingIds must name 1 to {MAX_FINDING_IDS} findings, not {}",
-                ids.len()
-            )));
-        }
-        _ => {
-            return Err(IotError::invalid(
-                "target must have findingIds, or auditTaskId or auditCheckToReasonCodeFilter or both of these",
-            ));
-        }
-    }
-    Ok(Target { audit_task_id, finding_ids: finding_ids.unwrap_or_default(), reason_codes })
-}
-
 /// The type of the action that the params describe, if they are complete.
 fn check_params(params: &Value) -> Result<&'static str, IotError> {
     let kind = action_type(params).ok_or_else(|| {
@@ -411,22 +196,32 @@ fn check_params(params: &Value) -> Result<&'static str, IotError> {
     })?;
     let wrong = |why: &str| Err(IotError::invalid(format!("actionParams of {kind}: {why}")));
     let inner = params.as_object().and_then(|params| params.values().next()).cloned().unwrap_or(json!({}));
+    let text = |name: &str| inner[name].as_str().unwrap_or_default();
     match kind {
-        "UPDATE_DEVICE_CERTIFICATE" | "UPDATE_CA_CERTIFICATE" if inner["action"] != "DEACTIVATE" => {
+        "UPDATE_DEVICE_CERTIFICATE" | "UPDATE_CA_CERTIFICATE" if text("action") != "DEACTIVATE" => {
             wrong("action must be DEACTIVATE")
         }
         "ADD_THINGS_TO_THING_GROUP"
-            if !inner["thingGroupNames"].as_array().is_some_and(|names| (1..=10).contains(&names.len())) =>
+            if !inner["thingGroupNames"]
+                .as_array()
+                .is_some_and(|names| (1..=10).contains(&names.len()) && names.iter().all(Value::is_string)) =>
         {
             wrong("thingGroupNames must name 1 to 10 groups")
         }
-        "REPLACE_DEFAULT_POLICY_VERSION" if inner["templateName"] != "BLANK_POLICY" => {
+        "REPLACE_DEFAULT_POLICY_VERSION" if text("templateName") != "BLANK_POLICY" => {
             wrong("templateName must be BLANK_POLICY")
         }
-        "ENABLE_IOT_LOGGING" if !inner["roleArnForLogging"].is_string() || !inner["logLevel"].is_string() => {
-            wrong("roleArnForLogging and logLevel are required")
+        "ENABLE_IOT_LOGGING" => {
+            check_role_arn("roleArnForLogging", text("roleArnForLogging"))?;
+            // The API's enumeration has DISABLED too, which would enable nothing (developer guide, mitigation actions).
+            match text("logLevel") {
+                "ERROR" | "WARN" | "INFO" | "DEBUG" => Ok(kind),
+                _ => wrong("logLevel must be ERROR, WARN, INFO or DEBUG"),
+            }
         }
-        "PUBLISH_FINDING_TO_SNS" if !inner["topicArn"].is_string() => wrong("topicArn is required"),
+        "PUBLISH_FINDING_TO_SNS" if !(1..=350).contains(&text("topicArn").len()) => {
+            wrong("topicArn must be the ARN of a topic, of at most 350 characters")
+        }
         _ => Ok(kind),
     }
 }

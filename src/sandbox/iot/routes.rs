@@ -6,7 +6,8 @@ use super::call::Call;
 use super::error::IotError;
 use super::fleet::Fleet;
 use super::{audit_api as audit, certificate_api as certificate, mitigation_api as mitigation};
-use super::{policy_api as policy, registry_api as registry, suppressions as suppression};
+use super::{logging, policy_api as policy, registry_api as registry, schedules as schedule};
+use super::{settings_api as settings, suppressions as suppression, tags, thing_group_api as group};
 
 /// One operation of the API.
 pub(super) struct Route {
@@ -29,23 +30,28 @@ macro_rules! routes {
 static ROUTES: &[Route] = routes! {
     POST "/things/{thingName}" CreateThing => registry::create_thing;
     GET "/things/{thingName}" DescribeThing => registry::describe_thing;
+    PATCH "/things/{thingName}" UpdateThing => registry::update_thing;
     DELETE "/things/{thingName}" DeleteThing => registry::delete_thing;
     GET "/things" ListThings => registry::list_things;
     PUT "/things/{thingName}/principals" AttachThingPrincipal => registry::attach_thing_principal;
     DELETE "/things/{thingName}/principals" DetachThingPrincipal => registry::detach_thing_principal;
     GET "/things/{thingName}/principals" ListThingPrincipals => registry::list_thing_principals;
+    GET "/things/{thingName}/principals-v2" ListThingPrincipalsV2 => registry::list_thing_principals_v2;
     GET "/principals/things" ListPrincipalThings => registry::list_principal_things;
     GET "/principals/things-v2" ListPrincipalThingsV2 => registry::list_principal_things_v2;
-    PUT "/thing-groups/addThingToThingGroup" AddThingToThingGroup => registry::add_thing_to_thing_group;
-    PUT "/thing-groups/removeThingFromThingGroup" RemoveThingFromThingGroup => registry::remove_thing_from_thing_group;
-    POST "/thing-groups/{thingGroupName}" CreateThingGroup => registry::create_thing_group;
-    GET "/thing-groups/{thingGroupName}" DescribeThingGroup => registry::describe_thing_group;
-    DELETE "/thing-groups/{thingGroupName}" DeleteThingGroup => registry::delete_thing_group;
-    GET "/thing-groups" ListThingGroups => registry::list_thing_groups;
-    GET "/thing-groups/{thingGroupName}/things" ListThingsInThingGroup => registry::list_things_in_thing_group;
-    GET "/things/{thingName}/thing-groups" ListThingGroupsForThing => registry::list_thing_groups_for_thing;
-    GET "/v2LoggingOptions" GetV2LoggingOptions => registry::get_v2_logging_options;
-    POST "/v2LoggingOptions" SetV2LoggingOptions => registry::set_v2_logging_options;
+    PUT "/thing-groups/addThingToThingGroup" AddThingToThingGroup => group::add_thing_to_thing_group;
+    PUT "/thing-groups/removeThingFromThingGroup" RemoveThingFromThingGroup => group::remove_thing_from_thing_group;
+    POST "/thing-groups/{thingGroupName}" CreateThingGroup => group::create_thing_group;
+    GET "/thing-groups/{thingGroupName}" DescribeThingGroup => group::describe_thing_group;
+    PATCH "/thing-groups/{thingGroupName}" UpdateThingGroup => group::update_thing_group;
+    DELETE "/thing-groups/{thingGroupName}" DeleteThingGroup => group::delete_thing_group;
+    GET "/thing-groups" ListThingGroups => group::list_thing_groups;
+    GET "/thing-groups/{thingGroupName}/things" ListThingsInThingGroup => group::list_things_in_thing_group;
+    GET "/things/{thingName}/thing-groups" ListThingGroupsForThing => group::list_thing_groups_for_thing;
+    GET "/v2LoggingOptions" GetV2LoggingOptions => logging::get_v2_logging_options;
+    POST "/v2LoggingOptions" SetV2LoggingOptions => logging::set_v2_logging_options;
+    GET "/loggingOptions" GetLoggingOptions => logging::get_logging_options;
+    POST "/loggingOptions" SetLoggingOptions => logging::set_logging_options;
     GET "/role-aliases/{roleAlias}" DescribeRoleAlias => registry::describe_role_alias;
     GET "/role-aliases" ListRoleAliases => registry::list_role_aliases;
     GET "/endpoint" DescribeEndpoint => registry::describe_endpoint;
@@ -74,9 +80,9 @@ static ROUTES: &[Route] = routes! {
     POST "/policy-targets/{policyName}" ListTargetsForPolicy => policy::list_targets_for_policy;
     POST "/attached-policies/{target}" ListAttachedPolicies => policy::list_attached_policies;
 
-    GET "/audit/configuration" DescribeAccountAuditConfiguration => audit::describe_account_audit_configuration;
-    PATCH "/audit/configuration" UpdateAccountAuditConfiguration => audit::update_account_audit_configuration;
-    DELETE "/audit/configuration" DeleteAccountAuditConfiguration => audit::delete_account_audit_configuration;
+    GET "/audit/configuration" DescribeAccountAuditConfiguration => settings::describe_account_audit_configuration;
+    PATCH "/audit/configuration" UpdateAccountAuditConfiguration => settings::update_account_audit_configuration;
+    DELETE "/audit/configuration" DeleteAccountAuditConfiguration => settings::delete_account_audit_configuration;
     POST "/audit/tasks" StartOnDemandAuditTask => audit::start_on_demand_audit_task;
     GET "/audit/tasks" ListAuditTasks => audit::list_audit_tasks;
     GET "/audit/tasks/{taskId}" DescribeAuditTask => audit::describe_audit_task;
@@ -84,6 +90,15 @@ static ROUTES: &[Route] = routes! {
     POST "/audit/findings" ListAuditFindings => audit::list_audit_findings;
     GET "/audit/findings/{findingId}" DescribeAuditFinding => audit::describe_audit_finding;
     GET "/audit/relatedResources" ListRelatedResourcesForAuditFinding => audit::list_related_resources_for_audit_finding;
+
+    POST "/audit/scheduledaudits/{scheduledAuditName}" CreateScheduledAudit => schedule::create_scheduled_audit;
+    PATCH "/audit/scheduledaudits/{scheduledAuditName}" UpdateScheduledAudit => schedule::update_scheduled_audit;
+    GET "/audit/scheduledaudits/{scheduledAuditName}" DescribeScheduledAudit => schedule::describe_scheduled_audit;
+    DELETE "/audit/scheduledaudits/{scheduledAuditName}" DeleteScheduledAudit => schedule::delete_scheduled_audit;
+    GET "/audit/scheduledaudits" ListScheduledAudits => schedule::list_scheduled_audits;
+    POST "/tags" TagResource => tags::tag_resource;
+    POST "/untag" UntagResource => tags::untag_resource;
+    GET "/tags" ListTagsForResource => tags::list_tags_for_resource;
 
     POST "/audit/suppressions/create" CreateAuditSuppression => suppression::create_audit_suppression;
     POST "/audit/suppressions/describe" DescribeAuditSuppression => suppression::describe_audit_suppression;

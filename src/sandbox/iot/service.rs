@@ -1,7 +1,7 @@
 //! One request after another: faults, throttling, the operation, the reply. And the work that outlives a request.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use super::defender::Effect;
 use super::error::IotError;
 use super::faults::{FaultInjector, FaultKind, Faults};
 use super::fleet::Fleet;
-use super::mitigation_run::{Next, Outcome};
+use super::mitigation_run::Next;
 use super::quotas::{Quotas, Throttle};
 use super::routes::{self, Route};
 use crate::clock::Clock;
@@ -43,8 +43,10 @@ pub struct IotConfig {
     pub quotas: Quotas,
     /// What goes wrong on purpose.
     pub faults: Faults,
-    /// How long an audit is in progress; its checks are evaluated when it ends.
+    /// How long an audit is in progress. Its checks are performed one after another, evenly over this time.
     pub audit_duration: Duration,
+    /// How long a mitigation task is in progress at least. Its actions are applied one after another, evenly over this time.
+    pub mitigation_duration: Duration,
     /// Makes ids repeatable.
     pub seed: u64,
     /// Where the time comes from.
@@ -59,6 +61,7 @@ impl Default for IotConfig {
             quotas: Quotas::default(),
             faults: Faults::default(),
             audit_duration: Duration::from_millis(300),
+            mitigation_duration: Duration::from_millis(300),
             seed: 7,
             clock: Clock::system(),
         }
@@ -86,8 +89,26 @@ struct Shared {
     fleet: Mutex<Fleet>,
     gate: Mutex<Gate>,
     publisher: Arc<dyn TopicPublisher>,
-    audit_duration: Duration,
+    pace: Mutex<Pace>,
     clock: Clock,
+}
+
+/// How long the work that outlives a request takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// [`IotConfig::audit_duration`].
+    pub audit: Duration,
+    /// [`IotConfig::mitigation_duration`].
+    pub mitigation: Duration,
+}
+
+/// A wait for a schedule is looked at anew so often: the wall clock may be set, or the machine sleep.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// The moment at which `part` of `whole` steps are done that take `duration` together.
+fn pace(start: Instant, duration: Duration, part: usize, whole: usize) -> Instant {
+    let nanos = duration.as_nanos() * part as u128 / whole.max(1) as u128;
+    start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// What stands before every operation.
@@ -120,7 +141,7 @@ impl IotService {
             fleet: Mutex::new(fleet),
             gate: Mutex::new(gate),
             publisher,
-            audit_duration: config.audit_duration,
+            pace: Mutex::new(Pace { audit: config.audit_duration, mitigation: config.mitigation_duration }),
             clock: config.clock,
         };
         Self { shared: Arc::new(shared) }
@@ -208,6 +229,16 @@ impl IotService {
         lock(&self.shared.gate).throttle.quotas().clone()
     }
 
+    /// How long audits and mitigation tasks take that start from now on.
+    pub fn set_pace(&self, pace: Pace) {
+        *lock(&self.shared.pace) = pace;
+    }
+
+    /// How long audits and mitigation tasks take.
+    pub fn pace(&self) -> Pace {
+        *lock(&self.shared.pace)
+    }
+
     /// New faults from now on.
     pub fn set_faults(&self, faults: Faults) {
         lock(&self.shared.gate).faults = FaultInjector::new(faults);
@@ -251,45 +282,76 @@ impl IotService {
 
     async fn perform(self, effect: Effect) {
         match effect {
-            Effect::RunAudit(task_id) => {
-                tokio::time::sleep(self.shared.audit_duration).await;
-                if let Some((topic_arn, summary)) = self.with_fleet(|fleet| fleet.finish_audit(&task_id)) {
-                    // As in AWS, an audit whose summary cannot be published is still complete.
-                    if let Err(error) = self.shared.publisher.publish(&topic_arn, summary).await {
-                        tracing::warn!(%topic_arn, %task_id, error, "failed to publish the summary of an audit");
-                    }
-                }
-            }
+            Effect::RunAudit(task_id) => self.run_audit(&task_id).await,
             Effect::RunMitigationTask(task_id) => self.run_mitigation_task(&task_id).await,
+            Effect::AwaitSchedule { name, revision } => {
+                // Waiting for days must not keep a service alive that nobody uses any more.
+                let shared = Arc::downgrade(&self.shared);
+                drop(self);
+                await_schedule(shared, &name, revision).await;
+            }
+        }
+    }
+
+    async fn run_audit(&self, task_id: &str) {
+        let (start, duration) = (Instant::now(), self.pace().audit);
+        let checks = self.with_fleet(|fleet| fleet.audit(task_id).map_or(0, |audit| audit.checks.len()));
+        for done in 1..=checks {
+            if !self.with_fleet(|fleet| fleet.begin_check(task_id)) {
+                break;
+            }
+            tokio::time::sleep_until(pace(start, duration, done, checks)).await;
+            self.with_fleet(|fleet| fleet.end_check(task_id));
+        }
+        if let Some((topic_arn, summary)) = self.with_fleet(|fleet| fleet.finish_audit(task_id)) {
+            // As in AWS, an audit whose summary cannot be published is still complete.
+            if let Err(error) = self.shared.publisher.publish(&topic_arn, summary).await {
+                tracing::warn!(%topic_arn, %task_id, error, "failed to publish the summary of an audit");
+            }
         }
     }
 
     async fn run_mitigation_task(&self, task_id: &str) {
-        'task: for (finding, actions) in self.with_fleet(|fleet| fleet.mitigation_plan(task_id)) {
-            let mut outcome = if finding.is_suppressed { Outcome::Skipped } else { Outcome::Succeeded };
-            for action in &actions {
-                if !matches!(outcome, Outcome::Succeeded) {
-                    self.with_fleet(|fleet| fleet.skip_execution(task_id, &finding, action));
-                    continue;
-                }
-                let start_ms = self.shared.clock.now_ms();
-                let result = match self.with_fleet(|fleet| fleet.next_step(task_id, &finding, action)) {
-                    Next::Stop => break 'task,
-                    Next::Done(result) => result,
-                    Next::Publish { topic_arn, message } => {
-                        self.shared.publisher.publish(&topic_arn, message).await.map_err(IotError::invalid)
-                    }
-                };
-                if result.is_err() {
-                    outcome = Outcome::Failed;
-                }
-                self.with_fleet(|fleet| fleet.record_execution(task_id, &finding, action, start_ms, result));
+        let (start, duration) = (Instant::now(), self.pace().mitigation);
+        let plan = self.with_fleet(|fleet| fleet.mitigation_plan(task_id));
+        for (done, place) in plan.iter().enumerate() {
+            match self.with_fleet(|fleet| fleet.begin_execution(task_id, *place)) {
+                None => return,
+                Some(false) => continue,
+                Some(true) => {}
             }
-            self.with_fleet(|fleet| fleet.count_finding(task_id, &finding, outcome));
+            tokio::time::sleep_until(pace(start, duration, done + 1, plan.len())).await;
+            match self.with_fleet(|fleet| fleet.execute(task_id, *place)) {
+                Next::Stop => return,
+                Next::Done => {}
+                Next::Publish { topic_arn, message } => {
+                    let result = self.shared.publisher.publish(&topic_arn, message).await.map_err(IotError::invalid);
+                    self.with_fleet(|fleet| fleet.end_execution(task_id, *place, result));
+                }
+            }
             // Thousands of findings must not keep requests waiting.
             tokio::task::yield_now().await;
         }
         self.with_fleet(|fleet| fleet.finish_mitigation_task(task_id));
+    }
+}
+
+/// Starts the audits of a schedule at their times, as long as it stays as it is and the service is there.
+async fn await_schedule(shared: Weak<Shared>, name: &str, revision: u64) {
+    loop {
+        let Some(service) = shared.upgrade().map(|shared| IotService { shared }) else {
+            return;
+        };
+        let Some(due_ms) = service.with_fleet(|fleet| fleet.schedule_due(name, revision)) else {
+            return;
+        };
+        let left_ms = due_ms.saturating_sub(service.shared.clock.now_ms());
+        let Ok(left_ms) = u64::try_from(left_ms) else {
+            service.with_fleet(|fleet| fleet.start_due_audit(name, revision));
+            continue;
+        };
+        drop(service);
+        tokio::time::sleep(Duration::from_millis(left_ms.max(1)).min(LONGEST_NAP)).await;
     }
 }
 

@@ -244,7 +244,7 @@ async fn each_kind_of_fault_does_what_its_name_says() {
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_the_sandbox_lacks_is_not_mistaken_for_a_missing_resource() {
     let (service, _) = service(Quotas::off());
-    let (status, code, body) = call(&service, "POST", "/audit/scheduledaudits/daily", json!({})).await;
+    let (status, code, body) = call(&service, "POST", "/security-profiles/strict", json!({})).await;
     assert_eq!((status, code.as_str()), (404, "UnknownOperationException"));
     assert!(body["message"].as_str().unwrap().contains("the sandbox does not have the operation"));
     let request = Request::builder().method("POST").uri("/audit/findings").body(Bytes::from_static(b"{")).unwrap();
@@ -262,6 +262,12 @@ async fn controls_refuse_what_they_do_not_know() {
         ("quotas", json!({ "scal": 2.0 })),
         ("seed", json!({ "thing": 5 })),
         ("findings", json!({ "findingId": "x" })),
+        ("pace", json!({ "audit_ms": -1 })),
+        ("defects", json!({ "check": "LOGGING_DISABLED" })),
+        ("defects", json!({ "check": "LOGGING_DISABLED_CHECK", "count": 2 })),
+        ("defects", json!({ "check": "DEVICE_CERTIFICATE_EXPIRING_CHECK", "count": 2, "resource": "x" })),
+        ("check-failures", json!({ "checks": { "LOGGING_DISABLED_CHECK": "TIRED" } })),
+        ("check-failures", json!({ "checks": { "NO_SUCH_CHECK": "INSUFFICIENT_PERMISSIONS" } })),
     ] {
         let (status, _, reply) = call(&service, "POST", &format!("/_sandbox/{path}"), body.clone()).await;
         assert_eq!(status, 400, "{path} {body}: {reply}");

@@ -6,6 +6,10 @@ use super::audits::require_check;
 use super::call::{Call, page_reply, seconds};
 use super::error::IotError;
 use super::fleet::Fleet;
+use super::identifiers::{check_resource_identifier, check_token};
+
+/// botocore, `AuditDescription`.
+const MAX_DESCRIPTION: usize = 1000;
 
 /// A defect that is known and accepted: its findings are marked and get no mitigation.
 #[derive(Clone, Debug)]
@@ -64,7 +68,8 @@ impl Fleet {
         description: Option<&str>,
     ) -> Result<(), IotError> {
         require_check(check)?;
-        check_identifier(identifier)?;
+        check_resource_identifier(identifier)?;
+        check_description(description)?;
         if expires_ms.is_some() == indefinitely {
             return Err(IotError::invalid("give expirationDate or suppressIndefinitely, one of them"));
         }
@@ -81,19 +86,22 @@ impl Fleet {
     }
 }
 
-fn check_identifier(identifier: &Value) -> Result<(), IotError> {
-    match identifier.as_object() {
-        Some(members) if members.len() == 1 => Ok(()),
-        _ => Err(IotError::invalid(
-            "resourceIdentifier must be an object with one member, for instance deviceCertificateId",
-        )),
+fn check_description(description: Option<&str>) -> Result<(), IotError> {
+    match description {
+        Some(text) if text.chars().count() > MAX_DESCRIPTION => {
+            Err(IotError::invalid(format!("description must have at most {MAX_DESCRIPTION} characters")))
+        }
+        _ => Ok(()),
     }
 }
 
 fn key(call: &Call) -> Result<(&str, &Value), IotError> {
     let identifier =
         call.member("resourceIdentifier").ok_or_else(|| IotError::invalid("resourceIdentifier is required"))?;
-    Ok((call.required_text("checkName")?, identifier))
+    let check = call.required_text("checkName")?;
+    require_check(check)?;
+    check_resource_identifier(identifier)?;
+    Ok((check, identifier))
 }
 
 fn existing(fleet: &Fleet, call: &Call) -> Result<usize, IotError> {
@@ -106,6 +114,14 @@ fn existing(fleet: &Fleet, call: &Call) -> Result<usize, IotError> {
 pub(super) fn create_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
     let (check, identifier) = key(call)?;
     let indefinitely = call.flag("suppressIndefinitely")?.unwrap_or(false);
+    let token = call.required_text("clientRequestToken")?;
+    check_token(token)?;
+    // "If you try to create a new audit suppression with the same token as one that already exists, an exception occurs"
+    // (botocore); for the same suppression that is the one about its existing.
+    let own = format!("{check} {identifier}");
+    if fleet.defender.suppression_tokens.get(token).is_some_and(|used| *used != own) {
+        return Err(IotError::invalid("the clientRequestToken was used for another audit suppression"));
+    }
     fleet.create_suppression(
         check,
         identifier,
@@ -113,6 +129,7 @@ pub(super) fn create_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result
         indefinitely,
         call.text("description")?,
     )?;
+    fleet.defender.suppression_tokens.insert(token.to_owned(), own);
     Ok(json!({}))
 }
 
@@ -121,16 +138,25 @@ pub(super) fn describe_audit_suppression(fleet: &mut Fleet, call: &Call) -> Resu
     Ok(fleet.defender.suppressions[at].to_json())
 }
 
+/// What is not given stays; an expiration date ends an indefinite suppression.
 pub(super) fn update_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
     let at = existing(fleet, call)?;
+    let (expires, indefinitely) = (call.time_ms("expirationDate")?, call.flag("suppressIndefinitely")?);
+    let description = call.text("description")?;
+    check_description(description)?;
     let suppression = &mut fleet.defender.suppressions[at];
-    if let Some(expires) = call.time_ms("expirationDate")? {
-        suppression.expires_ms = Some(expires);
+    match (expires, indefinitely) {
+        (Some(_), Some(true)) => {
+            return Err(IotError::invalid("give expirationDate or suppressIndefinitely, one of them"));
+        }
+        (None, Some(false)) if suppression.expires_ms.is_none() => {
+            return Err(IotError::invalid("a suppression that is not indefinite needs an expirationDate"));
+        }
+        (Some(expires), _) => suppression.expires_ms = Some(expires),
+        (None, Some(true)) => suppression.expires_ms = None,
+        (None, _) => {}
     }
-    if call.flag("suppressIndefinitely")? == Some(true) {
-        suppression.expires_ms = None;
-    }
-    if let Some(description) = call.text("description")? {
+    if let Some(description) = description {
         suppression.description = Some(description.to_owned());
     }
     Ok(json!({}))
@@ -144,12 +170,19 @@ pub(super) fn delete_audit_suppression(fleet: &mut Fleet, call: &Call) -> Result
     Ok(Value::Object(Map::new()))
 }
 
+/// By expiration date, the earliest first unless `ascendingOrder` is false; what never expires comes after all that does.
 pub(super) fn list_audit_suppressions(fleet: &mut Fleet, call: &Call) -> Result<Value, IotError> {
     let (check, identifier) = (call.text("checkName")?, call.member("resourceIdentifier"));
+    let ascending = call.flag("ascendingOrder")?.unwrap_or(true);
+    let mut suppressions: Vec<&Suppression> = fleet.defender.suppressions.iter().collect();
+    suppressions.sort_by_key(|suppression| suppression.expires_ms.unwrap_or(i64::MAX));
+    if !ascending {
+        suppressions.reverse();
+    }
     let wanted = |suppression: &&Suppression| {
         check.is_none_or(|check| suppression.check_name == check)
             && identifier.is_none_or(|identifier| suppression.resource_identifier == *identifier)
     };
-    let page = call.body_page()?.of_sequence(&fleet.defender.suppressions, |one| wanted(&one), Suppression::to_json)?;
+    let page = call.body_page()?.of_sequence(&suppressions, wanted, |suppression| suppression.to_json())?;
     Ok(page_reply("suppressions", page, "nextToken"))
 }

@@ -40,7 +40,12 @@ async fn serve(service: IotService) -> String {
 
 async fn client() -> (Client, IotService, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    let config = IotConfig { quotas: Quotas::off(), audit_duration: std::time::Duration::ZERO, ..IotConfig::default() };
+    let config = IotConfig {
+        quotas: Quotas::off(),
+        audit_duration: std::time::Duration::ZERO,
+        mitigation_duration: std::time::Duration::ZERO,
+        ..IotConfig::default()
+    };
     let service = IotService::new(config, recorder.clone());
     let endpoint = serve(service.clone()).await;
     let config = aws_sdk_iot::Config::builder()
@@ -188,7 +193,7 @@ async fn mitigation_actions_tasks_and_suppressions_work_through_the_sdk() {
     let topic = "arn:aws:sns:us-east-1:123456789012:Findings";
     let publish = t::PublishFindingToSnsParams::builder().topic_arn(topic).build().unwrap();
     let params = t::MitigationActionParams::builder().publish_finding_to_sns_params(publish).build();
-    let action = iot.create_mitigation_action().action_name("Publish").role_arn("arn:aws:iam::1:role/x");
+    let action = iot.create_mitigation_action().action_name("Publish").role_arn("arn:aws:iam::123456789012:role/x");
     action.action_params(params).send().await.unwrap();
     let described = iot.describe_mitigation_action().action_name("Publish").send().await.unwrap();
     assert_eq!(described.action_type(), Some(&t::MitigationActionType::PublishFindingToSns));
