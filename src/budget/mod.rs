@@ -27,6 +27,7 @@ pub use budgets::{Budgets, Use};
 pub use config::{BudgetConfig, HIGHEST_QUOTA, MOST_RESERVED, RESERVE, is_quota, is_reserve};
 pub use fleet::{Fleet, timeline_key};
 pub use operation::Operation;
+pub use pace::Pace;
 pub use quotas::{QuotaSource, QuotaSources};
 pub use service_quotas::{AppliedQuotas, read_service_quotas};
 pub use timeline::rate_in_force;

@@ -51,6 +51,9 @@ operations! {
     ListAuditFindings "ListAuditFindings" 10.0;
     // Not listed by AWS; taken as that of its sibling ListAuditFindings.
     ListRelatedResourcesForAuditFinding "ListRelatedResourcesForAuditFinding" 10.0;
+    StartAuditMitigationActionsTask "StartAuditMitigationActionsTask" 10.0;
+    DescribeAuditMitigationActionsTask "DescribeAuditMitigationActionsTask" 25.0;
+    ListAuditMitigationActionsExecutions "ListAuditMitigationActionsExecutions" 10.0;
 }
 
 impl fmt::Display for Operation {

@@ -1,0 +1,11 @@
+//! What a person clicks at the AWS console, as calls: account settings, audits, schedules, suppressions, Device Defender's own
+//! mitigation actions and the tasks that apply them.
+//!
+//! The worker needs none of it: its calls are in [`crate::mitigation::IotControl`]. Here is one file for each noun, an `impl` of
+//! [`Console`] in each; arguments and answers are plain values, checked by whoever makes them before anything is called.
+
+mod audits;
+mod client;
+
+pub use audits::Audit;
+pub use client::Console;
