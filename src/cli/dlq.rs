@@ -333,7 +333,7 @@ fn report(purged: &Purged, output: OutputFormat) -> Result<(), CliError> {
 }
 
 /// Asks on standard error. No answer in words is no.
-async fn confirmed(question: &str) -> bool {
+pub(super) async fn confirmed(question: &str) -> bool {
     eprint!("{question}");
     let (answer, answered) = oneshot::channel();
     // A thread of its own, which the end of the program does not wait for: whoever answers nothing can still be stopped.

@@ -1,5 +1,6 @@
 //! One file per command; they print, and decide nothing.
 
+mod audit;
 mod bar;
 #[cfg(feature = "sandbox")]
 mod demo;

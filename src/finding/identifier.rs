@@ -36,6 +36,24 @@ impl ResourceIdentifier {
         }
     }
 
+    /// Reads it as a person has written it: one JSON object.
+    ///
+    /// # Errors
+    ///
+    /// A sentence.
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            format!("the resource is not JSON ({error}); write {{\"deviceCertificateId\": \"...\"}}")
+        })?;
+        let map = value.as_object().ok_or_else(|| format!("the resource is {}, not an object", kind(&value)))?;
+        Self::read(Object { map, path: "the resource" })
+    }
+
+    /// As the API writes it.
+    pub(crate) fn to_json(&self) -> Value {
+        self.write()
+    }
+
     fn read_unknown(object: Object<'_>) -> Result<Self, String> {
         let mut members = object.map.iter().filter(|(_, value)| !value.is_null());
         match (members.next(), members.next()) {

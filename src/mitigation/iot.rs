@@ -33,35 +33,43 @@ impl AwsIot {
     }
 
     fn finding(&self, operation: &'static str, finding: AuditFinding) -> Result<Finding, CallError> {
-        let missing =
-            |member: &str| CallError::new(Class::Permanent, operation, format!("the finding has no {member}"));
-        let check = finding.check_name.ok_or_else(|| missing("checkName"))?;
-        let check = catalogue::modern_name(&check).to_owned();
-        let severity =
-            finding.severity.as_ref().map_or(Severity::Unknown, |severity| Severity::parse(severity.as_str()));
-        let severity = match (severity, catalogue::check(&check)) {
-            (Severity::Unknown, Some(known)) => known.severity,
-            (sent, _) => sent,
-        };
-        let resource = finding.non_compliant_resource.ok_or_else(|| missing("nonCompliantResource"))?;
-        let kind = resource.resource_type.map(|kind| kind.as_str().to_owned()).unwrap_or_default();
-        let related = finding.related_resources.unwrap_or_default().into_iter().map(related);
-        Ok(Finding {
-            finding_id: finding.finding_id.ok_or_else(|| missing("findingId"))?,
-            account: self.account.clone(),
-            region: self.region.clone(),
-            task_id: finding.task_id,
-            check,
-            reason_code: finding.reason_for_non_compliance_code.unwrap_or_default(),
-            reason: finding.reason_for_non_compliance.unwrap_or_default(),
-            severity,
-            resource: resource_of(kind, resource.resource_identifier, resource.additional_info),
-            related: related.collect(),
-            suppressed: finding.is_suppressed.unwrap_or(false),
-            found_at: finding.finding_time.and_then(milliseconds),
-            audit_started_at: finding.task_start_time.and_then(milliseconds),
-        })
+        finding_of(operation, finding, &self.account, &self.region)
     }
+}
+
+/// Our finding for the API's, which names neither account nor region.
+pub(crate) fn finding_of(
+    operation: &'static str,
+    finding: AuditFinding,
+    account: &str,
+    region: &str,
+) -> Result<Finding, CallError> {
+    let missing = |member: &str| CallError::new(Class::Permanent, operation, format!("the finding has no {member}"));
+    let check = finding.check_name.ok_or_else(|| missing("checkName"))?;
+    let check = catalogue::modern_name(&check).to_owned();
+    let severity = finding.severity.as_ref().map_or(Severity::Unknown, |severity| Severity::parse(severity.as_str()));
+    let severity = match (severity, catalogue::check(&check)) {
+        (Severity::Unknown, Some(known)) => known.severity,
+        (sent, _) => sent,
+    };
+    let resource = finding.non_compliant_resource.ok_or_else(|| missing("nonCompliantResource"))?;
+    let kind = resource.resource_type.map(|kind| kind.as_str().to_owned()).unwrap_or_default();
+    let related = finding.related_resources.unwrap_or_default().into_iter().map(related);
+    Ok(Finding {
+        finding_id: finding.finding_id.ok_or_else(|| missing("findingId"))?,
+        account: account.to_owned(),
+        region: region.to_owned(),
+        task_id: finding.task_id,
+        check,
+        reason_code: finding.reason_for_non_compliance_code.unwrap_or_default(),
+        reason: finding.reason_for_non_compliance.unwrap_or_default(),
+        severity,
+        resource: resource_of(kind, resource.resource_identifier, resource.additional_info),
+        related: related.collect(),
+        suppressed: finding.is_suppressed.unwrap_or(false),
+        found_at: finding.finding_time.and_then(milliseconds),
+        audit_started_at: finding.task_start_time.and_then(milliseconds),
+    })
 }
 
 impl IotControl for AwsIot {
@@ -323,7 +331,7 @@ fn resource_of(
 }
 
 /// The one member that is set. The SDK drops members that it does not know, so such a resource has an unnamed one here.
-fn identifier_of(identifier: Option<types::ResourceIdentifier>) -> ResourceIdentifier {
+pub(crate) fn identifier_of(identifier: Option<types::ResourceIdentifier>) -> ResourceIdentifier {
     let unnamed = ResourceIdentifier::Other { member: String::new(), value: "{}".to_owned() };
     let Some(found) = identifier else { return unnamed };
     let policy = found.policy_version_identifier.map(|policy| ResourceIdentifier::PolicyVersion {

@@ -23,6 +23,7 @@ pub use calls::calls_of;
 pub use groups::thing_groups;
 pub use iot::AwsIot;
 pub(crate) use job::Steps;
+pub(crate) use iot::{finding_of, identifier_of};
 pub use job::{ActionError, Job, Journal};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;

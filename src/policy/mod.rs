@@ -11,7 +11,7 @@ mod fit;
 mod load;
 mod matching;
 mod model;
-mod nearest;
+pub(crate) mod nearest;
 mod quotas;
 mod reader;
 mod schema;

@@ -1,12 +1,12 @@
 //! What a misspelt word was probably meant to be.
 
 /// "; did you mean `x`?" if one of the words is near enough, else nothing.
-pub(super) fn did_you_mean<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, words).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
 /// The nearest word, if at most a third of the letters (but two at least) are wrong.
-pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let near = words.into_iter().map(|other| (distance(&lower, &other.to_lowercase()), other)).min()?;
     (near.0 <= (word.chars().count() / 3).max(2)).then_some(near.1)

@@ -1,0 +1,16 @@
+//! `fleetwarden audit`: Device Defender's audits, from settings to suppressions. One file for each story.
+
+mod ask;
+mod command;
+mod findings;
+mod findings_print;
+mod moments;
+mod progress;
+mod schedule;
+mod settings;
+mod start;
+mod suppressions;
+mod tasks;
+mod totals;
+
+pub use command::{AuditArgs, run};

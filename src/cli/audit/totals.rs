@@ -1,0 +1,115 @@
+//! How an audit is printed: its head, and its totals per check.
+
+use crate::cli::{OutputFormat, print};
+use crate::defender::console::{Audit, is_done};
+use crate::finding::CheckSummary;
+use serde_json::{Value, json};
+
+/// A status as people say it: `completed, compliant`.
+pub(super) fn spoken(status: &str) -> String {
+    match status {
+        "COMPLETED_COMPLIANT" => "compliant".to_owned(),
+        "COMPLETED_NON_COMPLIANT" => "non-compliant".to_owned(),
+        "WAITING_FOR_DATA_COLLECTION" => "waiting for data".to_owned(),
+        other => other.to_lowercase().replace('_', " "),
+    }
+}
+
+/// `on demand`, or the schedule's name.
+pub(super) fn kind(audit: &Audit) -> String {
+    match &audit.scheduled_audit {
+        Some(name) => format!("scheduled, {name}"),
+        None => spoken(audit.task_type.trim_end_matches("_AUDIT_TASK")),
+    }
+}
+
+/// The audit as it stands.
+pub(super) fn print_audit(audit: &Audit, output: OutputFormat) {
+    match output {
+        OutputFormat::Json => print::json(&as_json(audit)),
+        OutputFormat::Table => {
+            print_totals(audit);
+            print::line(&sentence(audit));
+        }
+    }
+}
+
+/// A row for each check, and below it why some failed.
+pub(super) fn print_totals(audit: &Audit) {
+    let mut table = print::table(&["check", "result", "resources", "non-compliant", "suppressed"]);
+    for check in &audit.checks {
+        let figure = |figure: u64| if is_counted(check) { figure.to_string() } else { "-".to_owned() };
+        table.add_row([
+            check.check.clone(),
+            spoken(&check.status),
+            figure(check.total),
+            figure(check.non_compliant),
+            figure(check.suppressed),
+        ]);
+    }
+    print::right(&mut table, 2..5);
+    print::line(&table.to_string());
+    for trouble in audit.troubles() {
+        print::line(&trouble);
+    }
+}
+
+fn is_counted(check: &CheckSummary) -> bool {
+    is_done(check) && !matches!(check.status.as_str(), "FAILED" | "CANCELED")
+}
+
+/// Where it stands, in a line.
+pub(super) fn sentence(audit: &Audit) -> String {
+    let id = &audit.task_id;
+    let begun = print::moment(audit.started_at);
+    let of = audit.checks.len();
+    if audit.is_in_progress() {
+        return format!(
+            "audit {id} ({}), begun {begun} UTC, is in progress: {} of {of} checks done",
+            kind(audit),
+            audit.checks_done()
+        );
+    }
+    let count = |status: &str| audit.checks.iter().filter(|check| check.status == status).count();
+    let resources: u64 = audit.checks.iter().map(|check| check.non_compliant).sum();
+    let failed = match count("FAILED") {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    format!(
+        "audit {id} ({}), begun {begun} UTC, is {}: {of} checks, {} compliant, {} non-compliant{failed}; {resources} non-compliant \
+         resources",
+        kind(audit),
+        spoken(&audit.status),
+        count("COMPLETED_COMPLIANT"),
+        count("COMPLETED_NON_COMPLIANT"),
+    )
+}
+
+/// The audit for programs.
+pub(super) fn as_json(audit: &Audit) -> Value {
+    let checks = audit.checks.iter().map(|check| {
+        json!({
+            "check": check.check,
+            "status": check.status,
+            "resources": check.total,
+            "nonCompliant": check.non_compliant,
+            "suppressed": check.suppressed,
+            "errorCode": check.error_code,
+            "message": check.message,
+        })
+    });
+    json!({
+        "taskId": audit.task_id,
+        "status": audit.status,
+        "type": audit.task_type,
+        "scheduledAudit": audit.scheduled_audit,
+        "startedAt": time(audit.started_at),
+        "checks": checks.collect::<Vec<_>>(),
+    })
+}
+
+/// A time for programs.
+pub(super) fn time(ms: Option<i64>) -> Value {
+    ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map_or(Value::Null, |at| json!(at.to_string()))
+}
