@@ -1,5 +1,6 @@
 //! One file per command; they print, and decide nothing.
 
+mod ask;
 mod audit;
 mod bar;
 #[cfg(feature = "sandbox")]
@@ -8,6 +9,8 @@ mod dlq;
 pub mod error;
 mod findings;
 mod letters;
+mod mitigate;
+mod mitigate_print;
 pub mod output;
 mod policy;
 mod print;

@@ -67,6 +67,8 @@ pub enum Command {
     Policy(super::policy::PolicyArgs),
     /// Device Defender's audits: settings, runs, schedules, findings, suppressions
     Audit(audit::AuditArgs),
+    /// Mitigates an audit's findings now: shows the plan, asks, then enqueues or delegates
+    Mitigate(Box<super::mitigate::MitigateArgs>),
     /// What the ledger knows of findings
     Findings(findings::FindingsArgs),
     /// The dead letters: what was given up, and why
@@ -93,6 +95,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Setup(args) => super::setup::run(args, output).await,
         Command::Policy(args) => super::policy::run(&args, output),
         Command::Audit(args) => audit::run(&args, output).await,
+        Command::Mitigate(args) => super::mitigate::run(&args, output).await,
         Command::Findings(args) => findings::run(&args, output).await,
         Command::Dlq(args) => dlq::run(&args, output).await,
         Command::Replay(args) => replay::run(&args, output).await,

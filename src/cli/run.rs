@@ -212,7 +212,8 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     }
 }
 
-fn worker_name(clock: &Clock) -> String {
+/// Unique in the fleet: host, process and time.
+pub(super) fn worker_name(clock: &Clock) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
     format!("{host}-{}-{:x}", std::process::id(), clock.now_ms())
 }

@@ -2,6 +2,7 @@
 //! console.
 
 mod authenticate;
+pub mod by_hand;
 pub mod console;
 mod delegation;
 mod expansion;

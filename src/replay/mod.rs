@@ -28,4 +28,5 @@ pub use letter::{Letter, REDRIVEN};
 pub use look::{Bounds, End, Held, LETTERS, delete, give_back, look};
 pub use order::{Chosen, Ended, Order, Summary};
 pub use purge::{ANSWER, Answer, Purged, Selection, purge};
+pub(crate) use sender::Sender;
 pub use survey::{Pass, find, survey};

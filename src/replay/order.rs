@@ -22,7 +22,7 @@ pub struct Order {
 
 impl Order {
     /// What goes with the message about `of`, sent at `now`.
-    pub(super) fn replay(&self, of: &str, now: i64) -> Replay {
+    pub(crate) fn replay(&self, of: &str, now: i64) -> Replay {
         Replay {
             force: self.force,
             replay_of: Some(of.to_owned()),

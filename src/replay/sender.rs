@@ -16,7 +16,7 @@ pub(super) fn delays() -> impl Iterator<Item = Duration> {
 }
 
 /// Sends to one queue, at most so many messages a second.
-pub(super) struct Sender<'a, Q> {
+pub(crate) struct Sender<'a, Q> {
     queue: &'a Q,
     rate: u32,
     free_at: Instant,

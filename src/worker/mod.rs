@@ -20,6 +20,8 @@ mod delivery;
 mod finisher;
 mod heartbeat;
 mod lines;
+mod local;
+mod local_queue;
 mod process;
 mod receiver;
 mod run;
@@ -29,4 +31,5 @@ mod watched;
 
 pub use breaker::{Breaker, Health};
 pub use config::{Worker, WorkerConfig};
+pub use local::{LocalWork, Results};
 pub use run::Ended;

@@ -1,6 +1,5 @@
 //! `fleetwarden audit`: Device Defender's audits, from settings to suppressions. One file for each story.
 
-mod ask;
 mod command;
 mod findings;
 mod findings_print;

@@ -1,9 +1,9 @@
 //! `fleetwarden audit schedule`: audits that run by themselves.
 
-use super::ask::agreed;
 use super::command::{failed, failed_or_gone};
 use super::start::Checks;
 use crate::aws::CallError;
+use crate::cli::ask::agreed;
 use crate::cli::{CliError, OutputFormat, print};
 use crate::defender::console::choice::{Choice, choose};
 use crate::defender::console::{

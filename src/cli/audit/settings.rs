@@ -1,7 +1,7 @@
 //! `fleetwarden audit settings`: what is audited, with which role, and who is told.
 
-use super::ask::agreed;
 use super::command::failed;
+use crate::cli::ask::agreed;
 use crate::cli::{CliError, OutputFormat, print};
 use crate::defender::console::settings_change::{Change, Wanted, change, default_days, threshold_of};
 use crate::defender::console::{AuditSettings, Console, is_used_by_schedule, schedules_using};

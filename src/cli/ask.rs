@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 /// # Errors
 ///
 /// Usage: there is nobody to ask. Failed: the answer is no.
-pub(super) async fn agreed(yes: bool, question: &str) -> Result<(), CliError> {
+pub(in crate::cli) async fn agreed(yes: bool, question: &str) -> Result<(), CliError> {
     if yes {
         return Ok(());
     }
