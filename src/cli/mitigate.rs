@@ -11,16 +11,17 @@ use crate::clock::Clock;
 use crate::defender::by_hand::{Enqueued, Pages, Plan, Selection, message};
 use crate::defender::console::check_name::resolve_all;
 use crate::defender::console::{Audit, Console};
-use crate::finding::Origin;
+use crate::finding::{ActionType, Origin, catalogue};
 use crate::ledger::DynamoLedger;
 use crate::mitigation::{AwsIot, Paced};
-use crate::policy::{Matcher, Mode, Policy, Rule};
+use crate::policy::{MOST_DELEGATED, Matcher, Mode, Policy, Rule};
 use crate::queue::SqsQueue;
 use crate::replay::Order;
-use crate::setup::{Deployment, check_delegates, check_deployment};
+use crate::setup::{Deployment, check_deployment, look_up};
 use crate::telemetry::Telemetry;
 use crate::worker::{Ended, LocalWork, Results, WorkerConfig};
 use clap::Args;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,13 +160,19 @@ impl ByHand<'_> {
     async fn run(mut self) -> Result<(), CliError> {
         let Deployment { account, region, .. } = &self.deployment;
         let iot = AwsIot::new(self.clients.iot.clone(), self.clients.sns.clone(), account, region);
-        if !self.args.action.is_empty() {
-            self.policy = by_hand(&self.args.action, &self.policy, &self.audit, &self.selection)?;
-            check_delegates(&iot, &self.policy).await.map_err(|problems| CliError::Usage(problems.join("\n")))?;
+        let mut actions = Vec::new();
+        for name in &self.args.action {
+            actions.push((name, look_up(&iot, name, "--action").await.map_err(CliError::Usage)?));
+        }
+        if !actions.is_empty() {
+            self.policy = by_hand(&self.args.action, &self.policy)?;
         }
         let budget = Quotas::new(&[], None, &self.policy).budget();
         let listing = people(&iot, &budget)?;
         let plan = self.plan(&listing).await?;
+        for (name, action) in actions {
+            fits(name, action.action_type(), &plan)?;
+        }
         let asked = self.args.dry_run || self.output == OutputFormat::Table;
         if asked {
             print_plan(&plan, &self.audit, &budget, self.args.dry_run, self.output);
@@ -323,18 +330,21 @@ impl ByHand<'_> {
 }
 
 /// Everything that is meant goes to these actions, whatever the policy's rules say; its quotas and retries hold.
-fn by_hand(names: &[String], policy: &Policy, audit: &Audit, selection: &Selection) -> Result<Policy, CliError> {
-    if names.len() > crate::policy::MOST_DELEGATED {
-        let most = crate::policy::MOST_DELEGATED;
+fn by_hand(names: &[String], policy: &Policy) -> Result<Policy, CliError> {
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if names.len() > MOST_DELEGATED || distinct.len() < names.len() {
         return Err(CliError::Usage(format!(
-            "--action names {} actions; Device Defender takes 1 to {most}",
-            names.len()
+            "--action names {}: give 1 to {MOST_DELEGATED} different actions",
+            names.join(", ")
         )));
     }
-    let meant = audit.checks.iter().filter(|check| check.non_compliant > 0 && selection.takes_check(&check.check));
-    let matcher = Matcher { check: meant.map(|check| check.check.clone()).collect(), ..Matcher::default() };
-    let rule =
-        Rule { name: "by-hand".to_owned(), matcher, observe: false, actions: Vec::new(), delegate: names.to_vec() };
+    let rule = Rule {
+        name: "by-hand".to_owned(),
+        matcher: Matcher::default(),
+        observe: false,
+        actions: Vec::new(),
+        delegate: names.to_vec(),
+    };
     Ok(Policy {
         mode: Mode::Enforce,
         verify_finding: true,
@@ -342,6 +352,25 @@ fn by_hand(names: &[String], policy: &Policy, audit: &Audit, selection: &Selecti
         rules: vec![rule],
         ..policy.clone()
     })
+}
+
+/// An action must be allowed for every check that has findings in the plan.
+fn fits(name: &str, kind: ActionType, plan: &Plan) -> Result<(), CliError> {
+    let allows = |check: &String| {
+        kind == ActionType::PublishFindingToSns || catalogue::check(check).is_some_and(|check| check.allows(kind))
+    };
+    let (fit, unfit): (Vec<String>, Vec<String>) = plan.checks().into_iter().partition(allows);
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let instead = match fit.as_slice() {
+        [] => "choose another action".to_owned(),
+        checks => format!("leave them out with --check {}", checks.join(" --check ")),
+    };
+    Err(CliError::Usage(format!(
+        "the action {name} does {kind}, which Device Defender does not allow for findings of {}: {instead}",
+        unfit.join(", ")
+    )))
 }
 
 /// Reads inside the part of the quotas that workers leave to people.

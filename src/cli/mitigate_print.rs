@@ -4,6 +4,7 @@ use super::{OutputFormat, print};
 use crate::budget::BudgetConfig;
 use crate::defender::by_hand::{Enqueued, Plan, What};
 use crate::defender::console::Audit;
+use crate::finding::ActionType;
 use crate::replay::Order;
 use crate::worker::Results;
 use serde_json::{Value, json};
@@ -90,10 +91,10 @@ pub(super) fn print_delegated(results: &Results, order: &Order, output: OutputFo
 
 fn plan_json(plan: &Plan, budget: &BudgetConfig) -> Value {
     let rows = plan.rows().map(|row| {
-        let (actions, delegate) = match &row.what {
-            What::Actions(actions) => (json!(actions), json!([])),
-            What::Delegate(names) => (json!([]), json!(names)),
-            What::RecordOnly => (json!([]), json!([])),
+        let (actions, delegate): (&[ActionType], &[String]) = match &row.what {
+            What::Actions(actions) => (actions, &[]),
+            What::Delegate(names) => (&[], names),
+            What::RecordOnly { would, would_delegate } => (would, would_delegate),
         };
         json!({
             "check": row.check,
@@ -101,6 +102,7 @@ fn plan_json(plan: &Plan, budget: &BudgetConfig) -> Value {
             "rule": row.rule,
             "actions": actions,
             "delegate": delegate,
+            "recordOnly": matches!(row.what, What::RecordOnly { .. }),
             "findings": row.findings,
             "example": { "findingId": row.example.0, "resource": row.example.1 },
         })
@@ -119,10 +121,18 @@ fn plan_json(plan: &Plan, budget: &BudgetConfig) -> Value {
 
 fn words(what: &What) -> String {
     match what {
-        What::Actions(actions) => actions.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", "),
+        What::Actions(actions) => list(actions),
         What::Delegate(names) => format!("Device Defender's {}", names.join(", ")),
-        What::RecordOnly => "recorded only".to_owned(),
+        What::RecordOnly { would, .. } if !would.is_empty() => format!("recorded only; enforcing: {}", list(would)),
+        What::RecordOnly { would_delegate, .. } if !would_delegate.is_empty() => {
+            format!("recorded only; enforcing: Device Defender's {}", would_delegate.join(", "))
+        }
+        What::RecordOnly { .. } => "recorded only".to_owned(),
     }
+}
+
+fn list(actions: &[ActionType]) -> String {
+    actions.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// `1 h 5 min`, `5 min 3 s`, `3 s`: rounded up.

@@ -1,11 +1,11 @@
 //! Whether Device Defender has the mitigation actions that a policy hands findings to, and whether they fit the rules.
 
-use crate::aws::{CallError, Class};
+use crate::aws::Class;
 use crate::finding::{ActionType, catalogue};
 use crate::mitigation::IotControl;
 use crate::policy::{Action, Policy, Rule};
 
-/// Looks each of the policy's mitigation actions up. Reads only.
+/// Looks each of the policy's mitigation actions up, and holds them against the rules that name them. Reads only.
 ///
 /// # Errors
 /// Every failure found, a sentence each: what is wrong, and what to do.
@@ -13,9 +13,10 @@ pub async fn check_delegates(iot: &impl IotControl, policy: &Policy) -> Result<(
     let mut problems = Vec::new();
     let mut known: Vec<(&str, Action)> = Vec::new();
     for (name, rules) in policy.delegates() {
-        match iot.describe_mitigation_action(name).await {
+        let rules: Vec<_> = rules.iter().map(|rule| format!("`{}`", rule.name)).collect();
+        match look_up(iot, name, &format!("rule {}", rules.join(", "))).await {
             Ok(action) => known.push((name, action)),
-            Err(error) => problems.push(why_not(name, &rules, &error)),
+            Err(problem) => problems.push(problem),
         }
     }
     for rule in &policy.rules {
@@ -39,20 +40,20 @@ pub async fn check_delegates(iot: &impl IotControl, policy: &Policy) -> Result<(
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-fn why_not(name: &str, rules: &[&Rule], error: &CallError) -> String {
-    let rules: Vec<_> = rules.iter().map(|rule| format!("`{}`", rule.name)).collect();
-    let rules = rules.join(", ");
-    match error.class {
+/// The mitigation action of that name, to which `who` delegates.
+///
+/// # Errors
+/// A sentence: there is none, or it cannot be read.
+pub async fn look_up(iot: &impl IotControl, name: &str, who: &str) -> Result<Action, String> {
+    iot.describe_mitigation_action(name).await.map_err(|error| match error.class {
         Class::Gone => format!(
-            "Device Defender has no mitigation action {name}, to which {rules} delegates; create it with `fleetwarden actions create {name}`, or name one that `fleetwarden actions list` shows"
+            "Device Defender has no mitigation action {name}, to which {who} delegates; create it with `fleetwarden actions create {name}`, or name one that `fleetwarden actions list` shows"
         ),
         Class::Denied => format!(
-            "the mitigation action {name}, to which {rules} delegates, cannot be read with these credentials: allow iot:DescribeMitigationAction (failed to {error})"
+            "the mitigation action {name}, to which {who} delegates, cannot be read with these credentials: allow iot:DescribeMitigationAction (failed to {error})"
         ),
-        _ => {
-            format!("the mitigation action {name}, to which {rules} delegates, cannot be looked up: failed to {error}")
-        }
-    }
+        _ => format!("the mitigation action {name}, to which {who} delegates, cannot be looked up: failed to {error}"),
+    })
 }
 
 /// Publishing fits everything; all else needs a list of checks, each of which allows it, as an action of our own does.

@@ -10,6 +10,6 @@ mod run;
 mod topic;
 
 pub use check::{Deployment, check_deployment};
-pub use delegates::check_delegates;
+pub use delegates::{check_delegates, look_up};
 pub use plan::{SetupError, SetupItem, SetupPlan, SetupReport};
 pub use run::run;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod dlq;
+mod mitigate;
 mod native_move;
 mod quotas;
 mod refusals;

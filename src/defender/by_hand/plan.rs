@@ -4,7 +4,7 @@ use super::Audited;
 use crate::budget::{BudgetConfig, Operation};
 use crate::finding::{ActionType, Finding};
 use crate::mitigation::calls_of;
-use crate::policy::{Facts, Policy, Verdict, decide};
+use crate::policy::{Action, Facts, Policy, Verdict, decide};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,7 +16,22 @@ pub enum What {
     /// Device Defender's own actions of these names, in order.
     Delegate(Vec<String>),
     /// No rule acts on it, or the policy observes.
-    RecordOnly,
+    RecordOnly {
+        /// What enforce mode would do.
+        would: Vec<ActionType>,
+        /// The actions of Device Defender that enforce mode would hand it to.
+        would_delegate: Vec<String>,
+    },
+}
+
+impl What {
+    fn changes_something(&self) -> bool {
+        !matches!(self, Self::RecordOnly { .. })
+    }
+}
+
+fn types(actions: &[Action]) -> Vec<ActionType> {
+    actions.iter().map(Action::action_type).collect()
 }
 
 /// Findings of one check and reason to which the same is done.
@@ -57,9 +72,10 @@ impl Plan {
     fn add_finding(&mut self, policy: &Policy, finding: &Finding) {
         let decision = decide(policy, finding, &Facts::default());
         let what = match decision.verdict {
-            Verdict::Act(actions) => What::Actions(actions.iter().map(|action| action.action_type()).collect()),
+            Verdict::Act(actions) => What::Actions(types(&actions)),
             Verdict::Delegate(names) => What::Delegate(names),
-            Verdict::Observe { .. } | Verdict::Suppressed => What::RecordOnly,
+            Verdict::Observe { would, would_delegate } => What::RecordOnly { would: types(&would), would_delegate },
+            Verdict::Suppressed => return,
         };
         for operation in calls_of(policy, finding) {
             *self.calls.entry(operation).or_default() += 1;
@@ -81,6 +97,13 @@ impl Plan {
         self.rows.values()
     }
 
+    /// The checks that have findings in it, each once.
+    pub fn checks(&self) -> Vec<String> {
+        let mut checks: Vec<String> = self.rows.values().map(|row| row.check.clone()).collect();
+        checks.dedup();
+        checks
+    }
+
     /// All findings, suppressed ones left out.
     pub fn findings(&self) -> u64 {
         self.rows.values().map(|row| row.findings).sum()
@@ -88,7 +111,7 @@ impl Plan {
 
     /// Findings about which something will be done.
     pub fn acts_on(&self) -> u64 {
-        self.rows.values().filter(|row| row.what != What::RecordOnly).map(|row| row.findings).sum()
+        self.rows.values().filter(|row| row.what.changes_something()).map(|row| row.findings).sum()
     }
 
     /// The least time that the budgets allow it in, and the operation that takes so long; `None` if nothing is called.
