@@ -1,7 +1,7 @@
 //! What must hold at the end of a run: P1, P2 and P5.
 
 use super::house::*;
-use super::scenario::Fleet;
+use super::scenario::{Fleet, THEIR_TOPIC};
 use fleetwarden::ledger::{Status, StepOutcome};
 use fleetwarden::policy::BLANK_POLICY;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,10 @@ pub fn check(house: &House, fleet: &Fleet) {
         let told = letters.iter().any(|(_, id)| *id == finding.finding_id);
         assert!(record.status.is_terminal() || record.status == Status::Dead && told, "P1: {record:?}");
     }
-    for finding in fleet.devices.iter().chain(&fleet.policies) {
+    for finding in fleet.devices.iter().chain(&fleet.policies).chain(&fleet.delegated) {
         assert!(house.status(finding).is_terminal(), "nothing was in the way: {:?}", house.record(finding));
     }
-    for n in 0..12 {
+    for n in (0..12).chain(100..108) {
         assert_eq!(house.iot.certificate(&certificate(n)).as_deref(), Some("INACTIVE"), "P1, P5: certificate {n}");
     }
 
@@ -37,6 +37,15 @@ pub fn check(house: &House, fleet: &Fleet) {
         let record = house.record(finding);
         assert!(n <= 1, "P2: {} was published {n} times", finding.finding_id);
         assert!(n == 1 || record.status == Status::Dead, "P1: {record:?}");
+    }
+    // A task is not idempotent either: Device Defender publishes a finding for each task that it is in.
+    let theirs = house.iot.published(THEIR_TOPIC);
+    for finding in &fleet.delegated {
+        let n = theirs.iter().filter(|message| message.contains(&format!("\"{}\"", finding.finding_id))).count();
+        assert_eq!(n, 1, "P2: {} was in {n} tasks; {:?}", finding.finding_id, house.record(finding));
+        let record = house.record(finding);
+        let step = record.steps.iter().find(|step| step.action == "UPDATE_DEVICE_CERTIFICATE").unwrap();
+        assert_eq!(step.prior.as_ref().unwrap()["status"], "ACTIVE", "P5: {record:?}");
     }
 
     // P5: what was changed can be undone from the record.

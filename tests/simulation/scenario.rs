@@ -6,6 +6,7 @@ use super::process::{MAX_IN_FLIGHT, spawn};
 use super::witness::Witness;
 use fleetwarden::budget::{BudgetConfig, Operation};
 use fleetwarden::finding::{Finding, ResourceIdentifier};
+use fleetwarden::policy::{Action, Matcher, Rule};
 use fleetwarden::queue::{Disorder, MemoryQueue, MemoryQueueConfig};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,27 @@ pub struct Fleet {
     pub devices: Vec<Finding>,
     pub policies: Vec<Finding>,
     pub clients: Vec<Finding>,
+    /// Handed over to Device Defender's own actions, which deactivate and publish.
+    pub delegated: Vec<Finding>,
+}
+
+/// The check of those that are handed over, and where Device Defender publishes them.
+const HANDED_OVER: &str = "REVOKED_DEVICE_CERTIFICATE_STILL_ACTIVE_CHECK";
+pub const THEIR_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:Theirs";
+
+/// A rule that hands over, and the actions that it names.
+fn hand_over(house: &mut House, rng: &mut fastrand::Rng) {
+    house.iot.put_topic(THEIR_TOPIC);
+    house.iot.put_mitigation_action("Tell", Action::PublishFindingToSns { topic_arn: THEIR_TOPIC.to_owned() });
+    house.iot.put_mitigation_action("Deactivate", Action::UpdateDeviceCertificate);
+    house.iot.set_task_duration(Duration::from_millis(rng.u64(0..40_000)));
+    house.policy.rules.push(Rule {
+        name: "theirs".to_owned(),
+        matcher: Matcher { check: vec![HANDED_OVER.to_owned()], ..Matcher::default() },
+        observe: false,
+        actions: Vec::new(),
+        delegate: vec!["Tell".to_owned(), "Deactivate".to_owned()],
+    });
 }
 
 impl Fleet {
@@ -35,11 +57,12 @@ impl Fleet {
             policies: policies.collect(),
             devices: (0..12).map(|n| house.device(n)).collect(),
             clients: (0..6).map(client_finding).collect(),
+            delegated: (100..108).map(|n| Finding { check: HANDED_OVER.to_owned(), ..house.device(n) }).collect(),
         }
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Finding> {
-        self.devices.iter().chain(&self.policies).chain(&self.clients)
+        self.devices.iter().chain(&self.policies).chain(&self.clients).chain(&self.delegated)
     }
 }
 
@@ -66,6 +89,7 @@ pub async fn simulate(seed: u64) -> Vec<String> {
     house.policy.read_back = rng.bool();
     house.policy.cooldown = Duration::from_secs(if rng.bool() { 3600 } else { 0 });
     let budget = if seed % 2 == 1 { scarce() } else { BudgetConfig::default() };
+    hand_over(&mut house, &mut rng);
     let fleet = Fleet::new(&house);
     let mut order: Vec<&Finding> = fleet.all().collect();
     rng.shuffle(&mut order);
