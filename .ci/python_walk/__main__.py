@@ -10,6 +10,7 @@ import time
 
 import botocore.session
 import mitigations
+import registry
 import results
 import schedules
 import settings
@@ -43,4 +44,5 @@ step("checks that fail, limits, cancelling", results.checks_that_fail)
 step("mitigation actions of all six types", mitigations.actions)
 step("mitigation tasks and their executions", mitigations.tasks, suppressed)
 step("scheduled audits", schedules.schedules)
+step("certificates, policies, things, groups, logging", registry.registry)
 print(f"{wire.checked} replies fit the service model")

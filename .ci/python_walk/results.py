@@ -81,7 +81,8 @@ def filters(task_id):
     assert {"taskId": task_id, "taskStatus": "COMPLETED", "taskType": "ON_DEMAND_AUDIT_TASK"} in tasks
     same(iot.list_audit_tasks(**span, taskStatus="FAILED"), {"tasks": []})
     same(iot.list_audit_tasks(**span, taskType="SCHEDULED_AUDIT_TASK"), {"tasks": []})
-    invalid(iot.list_audit_tasks, startTime=now - 91 * day, endTime=now)
+    iot.list_audit_tasks(startTime=now - 90 * day, endTime=now)
+    invalid(iot.list_audit_tasks, startTime=now - 92 * day, endTime=now)
     invalid(iot.list_audit_tasks, **span, taskStatus="DONE")
     missing(iot.describe_audit_task, taskId="f" * 32)
     missing(iot.cancel_audit_task, taskId="f" * 32)

@@ -115,13 +115,17 @@ TEXT = Like("a sentence", lambda value: isinstance(value, str) and len(value) > 
 MILLIS = Like("epoch milliseconds", lambda value: isinstance(value, int) and 1.5e12 < value < 1e13)
 
 
+def _members(reply):
+    return {member: value for member, value in reply.items() if member != "ResponseMetadata"}
+
+
 def same(got, wanted, path="reply"):
     """Member by member: no more, no less."""
     if isinstance(wanted, Like):
         assert wanted.fits(got), f"{path}: {got!r} is not {wanted!r}"
     elif isinstance(wanted, dict):
         assert isinstance(got, dict), f"{path}: {got!r} instead of {wanted!r}"
-        got = {member: value for member, value in got.items() if member != "ResponseMetadata"}
+        got, wanted = _members(got), _members(wanted)
         assert got.keys() == wanted.keys(), f"{path}: members {sorted(got)} instead of {sorted(wanted)}"
         for member, value in wanted.items():
             same(got[member], value, f"{path}.{member}")

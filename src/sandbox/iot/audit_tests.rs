@@ -89,3 +89,61 @@ fn a_suppressed_violation_is_a_suppressed_finding_and_leaves_the_check_compliant
     assert_eq!(audit.checks["LOGGING_DISABLED_CHECK"].status, CheckRunStatus::Compliant);
     assert_eq!(audit.checks["LOGGING_DISABLED_CHECK"].suppressed, 1);
 }
+
+#[test]
+fn an_audits_checks_end_one_after_another() {
+    let mut fleet = fleet();
+    let names = names(&["CA_CERTIFICATE_EXPIRING_CHECK", "LOGGING_DISABLED_CHECK"]);
+    let task = fleet.start_audit(&names).unwrap();
+    let states = |fleet: &Fleet| {
+        let audit = fleet.audit(&task).unwrap();
+        audit.checks.values().map(|run| run.status.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&fleet), ["WAITING_FOR_DATA_COLLECTION"; 2]);
+    assert!(fleet.begin_check(&task));
+    assert_eq!(states(&fleet), ["IN_PROGRESS", "WAITING_FOR_DATA_COLLECTION"]);
+    fleet.end_check(&task);
+    assert_eq!(states(&fleet), ["COMPLETED_COMPLIANT", "WAITING_FOR_DATA_COLLECTION"]);
+    fleet.cancel_audit(&task).unwrap();
+    assert_eq!(states(&fleet), ["COMPLETED_COMPLIANT", "CANCELED"], "what was done stays done");
+    assert!(!fleet.begin_check(&task));
+}
+
+#[test]
+fn an_audit_fails_if_none_of_its_checks_could_be_performed_and_is_complete_if_some_could() {
+    let mut fleet = fleet();
+    let (logging, expiring) = ("LOGGING_DISABLED_CHECK", "CA_CERTIFICATE_EXPIRING_CHECK");
+    fleet.defender.failing_checks.insert(logging.to_owned(), CheckFailure::InsufficientPermissions);
+    for (checks, status) in [(&[logging][..], TaskStatus::Failed), (&[logging, expiring], TaskStatus::Completed)] {
+        let task = fleet.start_audit(&names(checks)).unwrap();
+        let (_, summary) = fleet.finish_audit(&task).unwrap();
+        let audit = fleet.audit(&task).unwrap();
+        assert_eq!(
+            (audit.status, audit.checks[logging].failure),
+            (status, Some(CheckFailure::InsufficientPermissions))
+        );
+        let summary: Value = serde_json::from_str(&summary).unwrap();
+        let details = summary["auditDetails"].as_array().unwrap();
+        let failed = details.iter().find(|detail| detail["checkName"] == logging).unwrap();
+        assert_eq!(
+            (&failed["checkRunStatus"], &failed["errorCode"]),
+            (&json!("FAILED"), &json!("INSUFFICIENT_PERMISSIONS"))
+        );
+        assert_eq!(summary["failedChecksCount"], 1);
+    }
+}
+
+#[test]
+fn audits_of_schedules_do_not_count_as_on_demand_audits_in_progress() {
+    let mut fleet = fleet();
+    let checks = names(&["LOGGING_DISABLED_CHECK"]);
+    fleet.create_scheduled_audit("daily", super::recurrence::Recurrence::Daily, checks.clone()).unwrap();
+    for _ in 0..3 {
+        fleet.run_scheduled_audit("daily").unwrap();
+    }
+    for _ in 0..10 {
+        fleet.start_audit(&checks).unwrap();
+    }
+    assert_eq!(fleet.start_audit(&checks).unwrap_err().status, 410);
+    assert!(fleet.run_scheduled_audit("daily").is_ok());
+}

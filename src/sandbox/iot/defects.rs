@@ -290,14 +290,20 @@ impl Fleet {
             Some(id) => return Err(IotError::not_found(format!("Issuer {id} does not exist"))),
             None => self.new_certificate_id(),
         };
-        let serial = id.as_bytes()[..8].chunks(2).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":");
-        let issuer = self.issuers.entry(id.clone()).or_insert_with(|| IssuerCertificate {
-            subject: format!("CN=Defective Intermediate CA {serial}"),
-            serial_number: serial.to_uppercase(),
-            revoked: true,
+        if !self.issuers.contains_key(&id) {
+            let serial = id.as_bytes().chunks(2).take(4).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":");
+            let issuer = IssuerCertificate {
+                subject: format!("CN=Defective Intermediate CA {serial}"),
+                serial_number: serial.to_uppercase(),
+                revoked: true,
+            };
+            self.issuers.insert(id.clone(), issuer);
+        }
+        let issuer = self.issuers.get_mut(&id).map(|issuer| {
+            issuer.revoked = true;
+            issuer.clone()
         });
-        issuer.revoked = true;
-        let issuer = issuer.clone();
+        let issuer = issuer.ok_or_else(|| IotError::not_found(format!("Issuer {id} does not exist")))?;
         let issued = |one: &&Certificate| one.issuer.as_ref() == Some(&id) && one.status == CertificateStatus::Active;
         for _ in self.certificates.values().filter(issued).count()..devices {
             let (_, certificate) = self.new_device()?;

@@ -217,3 +217,109 @@ async fn a_reason_code_filter_takes_only_findings_with_these_codes() {
         assert!(published.iter().all(|(_, message)| message.contains("CERTIFICATE_PAST_EXPIRATION")), "{task}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn executions_are_pending_then_in_progress_then_done_and_cancelled_ones_say_so() {
+    let (service, _) = service(Quotas::off());
+    service.with_fleet(|fleet| seed::defective_fleet(fleet, 50, 8));
+    let check = "DEVICE_CERTIFICATE_EXPIRING_CHECK";
+    let audit_id = audit(&service, &[check]).await;
+    action(&service, "Dev", json!({ "updateDeviceCertificateParams": { "action": "DEACTIVATE" } })).await;
+    let ids = service.with_fleet(|fleet| {
+        let findings = &fleet.audit(&audit_id).unwrap().findings;
+        findings.iter().take(4).map(|finding| finding.finding_id.clone()).collect::<Vec<_>>()
+    });
+    let body = json!({
+        "target": { "findingIds": ids },
+        "auditCheckToActionsMapping": { check: ["Dev"] },
+        "clientRequestToken": "t",
+    });
+    ok(&service, "POST", "/audit/mitigationactions/tasks/a", body).await;
+    // Four executions in 300 ms; this is in the middle of the second one.
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    let executions = async |id: &str| {
+        let uri = format!("/audit/mitigationactions/executions?taskId=a&findingId={id}");
+        ok(&service, "GET", &uri, Value::Null).await["actionsExecutions"][0].clone()
+    };
+    let mut seen = Vec::new();
+    for id in &ids {
+        let execution = executions(id).await;
+        let (start, end) = (execution["startTime"].is_number(), execution["endTime"].is_number());
+        seen.push((execution["status"].as_str().unwrap().to_owned(), start, end));
+    }
+    let expected =
+        [("COMPLETED", true, true), ("IN_PROGRESS", true, false), ("PENDING", false, false), ("PENDING", false, false)];
+    assert_eq!(seen, expected.map(|(status, start, end)| (status.to_owned(), start, end)));
+    ok(&service, "PUT", "/audit/mitigationactions/tasks/a/cancel", Value::Null).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(executions(&ids[0]).await["status"], "COMPLETED");
+    for id in &ids[1..] {
+        assert_eq!(executions(id).await["status"], "CANCELED");
+    }
+    let uri = format!("/audit/mitigationactions/executions?taskId=a&findingId={}&actionStatus=PENDING", ids[3]);
+    assert_eq!(ok(&service, "GET", &uri, Value::Null).await["actionsExecutions"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reason_code_filter_leaves_out_counts_as_skipped_and_a_finding_named_twice_is_one() {
+    let (service, _) = service(Quotas::off());
+    let check = "DEVICE_CERTIFICATE_EXPIRING_CHECK";
+    service.with_fleet(|fleet| fleet.enable_audits(None));
+    for (reason, count) in [("CERTIFICATE_APPROACHING_EXPIRATION", 3), ("CERTIFICATE_PAST_EXPIRATION", 2)] {
+        ok(&service, "POST", "/_sandbox/defects", json!({ "check": check, "reason": reason, "count": count })).await;
+    }
+    let audit_id = audit(&service, &[check]).await;
+    action(&service, "Dev", json!({ "updateDeviceCertificateParams": { "action": "DEACTIVATE" } })).await;
+    let id = service.with_fleet(|fleet| fleet.audit(&audit_id).unwrap().findings[0].finding_id.clone());
+    let filtered = json!({
+        "auditTaskId": audit_id, "auditCheckToReasonCodeFilter": { check: ["CERTIFICATE_PAST_EXPIRATION"] },
+    });
+    for (task, target, (total, succeeded, skipped)) in
+        [("filtered", filtered, (5, 2, 3)), ("twice", json!({ "findingIds": [id, id] }), (1, 1, 0))]
+    {
+        let body = json!({
+            "target": target, "auditCheckToActionsMapping": { check: ["Dev"] }, "clientRequestToken": task,
+        });
+        let uri = format!("/audit/mitigationactions/tasks/{task}");
+        ok(&service, "POST", &uri, body).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let counts = ok(&service, "GET", &uri, Value::Null).await["taskStatistics"][check].clone();
+        let expected =
+            [("totalFindingsCount", total), ("succeededFindingsCount", succeeded), ("skippedFindingsCount", skipped)];
+        for (name, expected) in expected {
+            assert_eq!(counts[name], expected, "{task}: {counts}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_tasks_in_progress_and_a_hundred_actions_are_the_limits() {
+    let (service, _) = service(Quotas::off());
+    service.with_fleet(seed::workshop);
+    let id = "11111111-1111-4111-8111-111111111111";
+    action(&service, "Pol", json!({ "replaceDefaultPolicyVersionParams": { "templateName": "BLANK_POLICY" } })).await;
+    let start = async |task: &str| {
+        let body = json!({
+            "target": { "findingIds": [id] },
+            "auditCheckToActionsMapping": { "IOT_POLICY_OVERLY_PERMISSIVE_CHECK": ["Pol"] },
+            "clientRequestToken": task,
+        });
+        call(&service, "POST", &format!("/audit/mitigationactions/tasks/{task}"), body).await
+    };
+    for n in 0..10 {
+        assert_eq!(start(&format!("t{n}")).await.0, 200);
+    }
+    let (status, code, _) = start("t10").await;
+    assert_eq!((status, code.as_str()), (410, "LimitExceededException"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(start("t10").await.0, 200, "those have ended");
+    for n in 1..100 {
+        action(&service, &format!("a{n}"), json!({ "updateCACertificateParams": { "action": "DEACTIVATE" } })).await;
+    }
+    let body = json!({
+        "roleArn": "arn:aws:iam::123456789012:role/Mitigation",
+        "actionParams": { "updateCACertificateParams": { "action": "DEACTIVATE" } },
+    });
+    let (status, code, _) = call(&service, "POST", "/mitigationactions/actions/a100", body).await;
+    assert_eq!((status, code.as_str()), (410, "LimitExceededException"));
+}

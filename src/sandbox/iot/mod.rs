@@ -68,6 +68,8 @@ mod quotas;
 mod recurrence;
 mod registry_api;
 mod routes;
+#[cfg(test)]
+mod schedule_tests;
 mod schedules;
 pub mod seed;
 mod service;

@@ -73,6 +73,7 @@ fn clear_registry(fleet: &mut Fleet) {
     fleet.role_aliases.clear();
     fleet.cognito_pools.clear();
     fleet.logging = None;
+    fleet.logging_v1 = None;
 }
 
 /// A call of a seed on an empty registry with literal names: an error is a mistake in the seed.

@@ -273,3 +273,33 @@ async fn controls_refuse_what_they_do_not_know() {
         assert_eq!(status, 400, "{path} {body}: {reply}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_check_can_be_made_to_fail_and_work_can_be_made_to_take_longer_from_outside() {
+    let (service, _) = service(Quotas::off());
+    service.with_fleet(seed::workshop);
+    let checks = ["DEVICE_CERTIFICATE_SHARED_CHECK", "LOGGING_DISABLED_CHECK"];
+    let failures = json!({ "checks": { "LOGGING_DISABLED_CHECK": "INSUFFICIENT_PERMISSIONS" } });
+    ok(&service, "POST", "/_sandbox/check-failures", failures).await;
+    let reply = ok(&service, "POST", "/_sandbox/pace", json!({ "audit_ms": 10_000 })).await;
+    assert_eq!(reply, json!({ "audit_ms": 10_000, "mitigation_ms": 300 }));
+    let task_id = audit(&service, &checks).await;
+    let uri = format!("/audit/tasks/{task_id}");
+    let task = ok(&service, "GET", &uri, Value::Null).await;
+    assert_eq!(task["taskStatus"], "IN_PROGRESS");
+    assert_eq!(task["taskStatistics"]["inProgressChecks"], 1);
+    assert_eq!(task["taskStatistics"]["waitingForDataCollectionChecks"], 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let task = ok(&service, "GET", &uri, Value::Null).await;
+    let expected = json!({
+        "checkRunStatus": "FAILED",
+        "errorCode": "INSUFFICIENT_PERMISSIONS",
+        "message": CheckFailure::InsufficientPermissions.message(),
+    });
+    assert_eq!((&task["taskStatus"], &task["auditDetails"][checks[1]]), (&json!("COMPLETED"), &expected));
+    ok(&service, "POST", "/_sandbox/check-failures", json!({ "checks": {} })).await;
+    let task_id = audit(&service, &checks).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let task = ok(&service, "GET", &format!("/audit/tasks/{task_id}"), Value::Null).await;
+    assert_eq!(task["taskStatistics"]["nonCompliantChecks"], 2);
+}

@@ -186,3 +186,71 @@ pub(super) fn list_audit_suppressions(fleet: &mut Fleet, call: &Call) -> Result<
     let page = call.body_page()?.of_sequence(&suppressions, wanted, |suppression| suppression.to_json())?;
     Ok(page_reply("suppressions", page, "nextToken"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(body: Value) -> Call {
+        Call { body: body.as_object().cloned().unwrap_or_default(), ..Call::default() }
+    }
+
+    fn fleet() -> Fleet {
+        Fleet::new("123456789012", "us-east-1", 1, 1_791_000_000_000)
+    }
+
+    fn suppression(client: &str, token: &str, expires: Option<f64>) -> Call {
+        let mut body = json!({
+            "checkName": "CONFLICTING_CLIENT_IDS_CHECK",
+            "resourceIdentifier": { "clientId": client },
+            "clientRequestToken": token,
+        });
+        match expires {
+            Some(seconds) => body["expirationDate"] = json!(seconds),
+            None => body["suppressIndefinitely"] = json!(true),
+        }
+        call(body)
+    }
+
+    #[test]
+    fn suppressions_are_listed_by_expiration_date_either_way() {
+        let mut fleet = fleet();
+        for (client, expires) in [("a", None), ("b", Some(1.9e9)), ("c", Some(1.8e9))] {
+            create_audit_suppression(&mut fleet, &suppression(client, client, expires)).unwrap();
+        }
+        let mut listed = |body: Value| {
+            let reply = list_audit_suppressions(&mut fleet, &call(body)).unwrap();
+            let clients = reply["suppressions"].as_array().unwrap().iter();
+            clients.map(|one| one["resourceIdentifier"]["clientId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(json!({})), ["c", "b", "a"]);
+        assert_eq!(listed(json!({ "ascendingOrder": false })), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_token_is_good_for_one_suppression() {
+        let mut fleet = fleet();
+        create_audit_suppression(&mut fleet, &suppression("a", "token", None)).unwrap();
+        let again = create_audit_suppression(&mut fleet, &suppression("a", "token", None)).unwrap_err();
+        assert_eq!(again.code, "ResourceAlreadyExistsException");
+        let other = create_audit_suppression(&mut fleet, &suppression("b", "token", None)).unwrap_err();
+        assert_eq!(other.code, "InvalidRequestException");
+    }
+
+    #[test]
+    fn an_update_cannot_leave_a_suppression_without_an_end_unless_it_is_indefinite() {
+        let mut fleet = fleet();
+        create_audit_suppression(&mut fleet, &suppression("a", "token", None)).unwrap();
+        let update = |fleet: &mut Fleet, change: Value| {
+            let mut body = change;
+            body["checkName"] = json!("CONFLICTING_CLIENT_IDS_CHECK");
+            body["resourceIdentifier"] = json!({ "clientId": "a" });
+            update_audit_suppression(fleet, &call(body)).map(|_| ()).map_err(|error| error.code)
+        };
+        assert_eq!(update(&mut fleet, json!({ "suppressIndefinitely": false })), Err("InvalidRequestException"));
+        let both = json!({ "suppressIndefinitely": true, "expirationDate": 1.9e9 });
+        assert_eq!(update(&mut fleet, both), Err("InvalidRequestException"));
+        assert_eq!(update(&mut fleet, json!({ "suppressIndefinitely": false, "expirationDate": 1.9e9 })), Ok(()));
+        assert_eq!(fleet.defender.suppressions[0].expires_ms, Some(1_900_000_000_000));
+    }
+}

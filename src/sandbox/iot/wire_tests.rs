@@ -234,3 +234,52 @@ async fn mitigation_actions_tasks_and_suppressions_work_through_the_sdk() {
     assert_eq!(list().list_suppressed_findings(false).send().await.unwrap().findings().len(), 0);
     assert!(list().send().await.unwrap().findings()[0].is_suppressed().unwrap());
 }
+
+#[tokio::test]
+async fn scheduled_audits_tags_and_both_kinds_of_logging_work_through_the_sdk() {
+    let (iot, service, _) = client().await;
+    service.with_fleet(|fleet| fleet.enable_audits(None));
+    let check = "LOGGING_DISABLED_CHECK";
+    let create = |name: &str| iot.create_scheduled_audit().scheduled_audit_name(name).target_check_names(check);
+    let tag = t::Tag::builder().key("owner").value("security").build().unwrap();
+    let made = create("monthly").frequency(t::AuditFrequency::Monthly).day_of_month("LAST").tags(tag).send().await;
+    let made = made.unwrap();
+    let arn = made.scheduled_audit_arn().unwrap();
+    assert_eq!(arn, "arn:aws:iot:us-east-1:123456789012:scheduledaudit/monthly");
+    assert_eq!(iot.list_tags_for_resource().resource_arn(arn).send().await.unwrap().tags()[0].key(), "owner");
+    iot.untag_resource().resource_arn(arn).tag_keys("owner").send().await.unwrap();
+    assert!(iot.list_tags_for_resource().resource_arn(arn).send().await.unwrap().tags().is_empty());
+    let update = || iot.update_scheduled_audit().scheduled_audit_name("monthly");
+    update().frequency(t::AuditFrequency::Biweekly).day_of_week(t::DayOfWeek::Tue).send().await.unwrap();
+    let described = iot.describe_scheduled_audit().scheduled_audit_name("monthly").send().await.unwrap();
+    assert_eq!(described.frequency(), Some(&t::AuditFrequency::Biweekly));
+    assert_eq!((described.day_of_week(), described.day_of_month()), (Some(&t::DayOfWeek::Tue), None));
+    let error = update().frequency(t::AuditFrequency::Monthly).send().await.unwrap_err();
+    assert!(error.as_service_error().unwrap().is_invalid_request_exception());
+    for n in 1..5 {
+        create(&format!("daily{n}")).frequency(t::AuditFrequency::Daily).send().await.unwrap();
+    }
+    let error = create("sixth").frequency(t::AuditFrequency::Daily).send().await.unwrap_err();
+    assert!(error.as_service_error().unwrap().is_limit_exceeded_exception());
+    let listed = iot.list_scheduled_audits().max_results(2).into_paginator().items().send();
+    assert_eq!(listed.collect::<Result<Vec<_>, _>>().await.unwrap().len(), 5);
+    let task_id = service.with_fleet(|fleet| fleet.run_scheduled_audit("monthly").unwrap());
+    let task = wait_for_audit(&iot, &task_id).await;
+    assert_eq!(task.task_type(), Some(&t::AuditTaskType::ScheduledAuditTask));
+    assert_eq!(task.scheduled_audit_name(), Some("monthly"));
+    iot.delete_account_audit_configuration().delete_scheduled_audits(true).send().await.unwrap();
+    let error = iot.describe_scheduled_audit().scheduled_audit_name("monthly").send().await.unwrap_err();
+    assert!(error.as_service_error().unwrap().is_resource_not_found_exception());
+
+    let payload = t::LoggingOptionsPayload::builder().role_arn("arn:aws:iam::123456789012:role/Log");
+    let payload = payload.log_level(t::LogLevel::Warn).build().unwrap();
+    iot.set_logging_options().logging_options_payload(payload).send().await.unwrap();
+    assert_eq!(iot.get_logging_options().send().await.unwrap().log_level(), Some(&t::LogLevel::Warn));
+    assert!(service.with_fleet(|fleet| fleet.logs()), "V1 logs count for the logging check");
+    let event = t::LogEventConfiguration::builder().event_type("Connect").log_level(t::LogLevel::Info);
+    let options = iot.set_v2_logging_options().role_arn("arn:aws:iam::123456789012:role/Log");
+    let options = options.default_log_level(t::LogLevel::Error).event_configurations(event.build().unwrap());
+    options.send().await.unwrap();
+    let options = iot.get_v2_logging_options().send().await.unwrap();
+    assert_eq!(options.event_configurations()[0].event_type(), "Connect");
+}
