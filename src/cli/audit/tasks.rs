@@ -24,15 +24,16 @@ Examples:
   fleetwarden audit list --since 30d --status failed
   fleetwarden audit list --since 2026-11-01 --until 2026-11-08 --type scheduled --output json
 
-Times are those of the beginning, UTC. AWS keeps audits for 90 days. Each audit that is listed costs a call, so of
-more than --limit the rest is only counted.";
+Times are those of the beginning, UTC. AWS keeps audits for 90 days. Each audit that is listed
+costs a call, so of more than --limit the rest is only counted.";
 
 const STATUS_HELP: &str = "\
 Examples:
   fleetwarden audit status 0f1e2d3c4b5a69788796a5b4c3d2e1f0
   fleetwarden audit status 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --wait
 
-Exit codes: 0 shown; with --wait 1 if the audit or one of its checks failed or was cancelled; 2 no such audit.";
+Exit codes: 0 shown; 1 a call failed, or with --wait the audit or one of its checks failed or was
+cancelled; 2 no such audit.";
 
 const CANCEL_HELP: &str = "\
 Example:
@@ -171,6 +172,8 @@ fn print_list(audits: &[Audit], more: usize) {
             ]);
         }
         print::right(&mut table, 4..7);
+        // An id that is broken in two cannot be copied.
+        print::whole(&mut table, 0);
         print::line(&table.to_string());
     }
     let noun = if audits.len() == 1 { "audit" } else { "audits" };

@@ -1,18 +1,13 @@
 //! How an audit is printed: its head, and its totals per check.
 
 use crate::cli::{OutputFormat, print};
-use crate::defender::console::{Audit, is_done};
+use crate::defender::console::Audit;
 use crate::finding::CheckSummary;
 use serde_json::{Value, json};
 
-/// A status as people say it: `completed, compliant`.
+/// A word of AWS as people say it: `IN_PROGRESS` is `in progress`.
 pub(super) fn spoken(status: &str) -> String {
-    match status {
-        "COMPLETED_COMPLIANT" => "compliant".to_owned(),
-        "COMPLETED_NON_COMPLIANT" => "non-compliant".to_owned(),
-        "WAITING_FOR_DATA_COLLECTION" => "waiting for data".to_owned(),
-        other => other.to_lowercase().replace('_', " "),
-    }
+    status.to_lowercase().replace('_', " ")
 }
 
 /// `on demand`, or the schedule's name.
@@ -34,28 +29,32 @@ pub(super) fn print_audit(audit: &Audit, output: OutputFormat) {
     }
 }
 
-/// A row for each check, and below it why some failed.
+/// A row for each check, and below it why some failed. Two columns: the names of checks are long, terminals are not.
 pub(super) fn print_totals(audit: &Audit) {
-    let mut table = print::table(&["check", "result", "resources", "non-compliant", "suppressed"]);
+    let mut table = print::table(&["check", "result"]);
     for check in &audit.checks {
-        let figure = |figure: u64| if is_counted(check) { figure.to_string() } else { "-".to_owned() };
-        table.add_row([
-            check.check.clone(),
-            spoken(&check.status),
-            figure(check.total),
-            figure(check.non_compliant),
-            figure(check.suppressed),
-        ]);
+        table.add_row([check.check.clone(), result(check)]);
     }
-    print::right(&mut table, 2..5);
     print::line(&table.to_string());
     for trouble in audit.troubles() {
         print::line(&trouble);
     }
 }
 
-fn is_counted(check: &CheckSummary) -> bool {
-    is_done(check) && !matches!(check.status.as_str(), "FAILED" | "CANCELED")
+/// What came of a check, or how far it is.
+pub(super) fn result(check: &CheckSummary) -> String {
+    let CheckSummary { status, non_compliant, suppressed, total, error_code, .. } = check;
+    let noun = |n: u64| if n == 1 { "resource" } else { "resources" };
+    let suppressed = if *suppressed > 0 { format!(", {suppressed} suppressed") } else { String::new() };
+    match (status.as_str(), error_code) {
+        ("COMPLETED_COMPLIANT", _) if *non_compliant == 0 => format!("compliant: {total} {}", noun(*total)),
+        // All that is wrong is suppressed.
+        ("COMPLETED_COMPLIANT", _) => format!("compliant: {total} {}{suppressed}", noun(*total)),
+        ("COMPLETED_NON_COMPLIANT", _) => format!("{non_compliant} of {total} non-compliant{suppressed}"),
+        ("WAITING_FOR_DATA_COLLECTION", _) => "waiting for data".to_owned(),
+        (status, Some(code)) => format!("{}: {code}", spoken(status)),
+        (status, None) => spoken(status),
+    }
 }
 
 /// Where it stands, in a line.
