@@ -80,7 +80,10 @@ pub(super) async fn run(console: &Console, args: &FindingsArgs, output: OutputFo
     if found == 0 {
         return Err(CliError::Usage(format!("{troubles}. It has no findings to show; start another audit")));
     }
-    eprintln!("warning: {troubles}");
+    // The table has told it beneath the totals.
+    if output == OutputFormat::Json {
+        eprintln!("warning: {troubles}");
+    }
     Ok(())
 }
 
@@ -117,6 +120,8 @@ async fn as_table(
             bar.at(walk.seen, expected(audit, filter));
             for finding in page {
                 if report.len() < limit {
+                    // Looking things up takes longer than the page did.
+                    bar.at(walk.seen, expected(audit, filter));
                     let things = things.of(&finding).await?;
                     report.add(finding, things);
                 }
@@ -146,6 +151,7 @@ async fn as_json(
             bar.at(walk.seen, expected(audit, filter));
             report.begin(audit);
             for finding in page {
+                bar.at(walk.seen, expected(audit, filter));
                 let things = things.of(&finding).await?;
                 report.add(&finding, things.as_deref());
             }
@@ -155,6 +161,6 @@ async fn as_json(
     .await;
     bar.clear();
     walked?;
-    report.end(&walk);
+    report.end(&walk, things.left_out);
     Ok(walk.seen)
 }

@@ -42,11 +42,19 @@ impl TableReport {
     /// The audit's totals, a table for each group, and what is left out.
     pub fn print(&self, audit: &Audit, walk: &Walk<'_>, filter: &FindingFilter, things_left_out: usize) {
         totals::print_totals(audit);
+        if walk.seen > 0 {
+            totals::print_troubles(audit);
+        }
         for ((check, severity, reason), findings) in &self.groups {
             print::line(&format!("\n{check} ({severity}): {reason}"));
             print::line(&group(findings, filter.suppressed));
         }
         print::line(&self.counted(walk, filter));
+        let meant = audit.checks.iter().filter(|check| filter.check.as_ref().is_none_or(|meant| *meant == check.check));
+        let suppressed: u64 = meant.map(|check| check.suppressed).sum();
+        if suppressed > 0 && !filter.suppressed {
+            print::line(&format!("{suppressed} suppressed resources are not shown, see --suppressed"));
+        }
         if things_left_out > 0 {
             print::line(&format!(
                 "of {things_left_out} more shared certificates the things were not looked up, raise --things"
@@ -143,9 +151,11 @@ impl JsonReport {
     }
 
     /// The end of the document.
-    pub fn end(mut self, walk: &Walk<'_>) {
+    pub fn end(mut self, walk: &Walk<'_>, things_left_out: usize) {
         let Some(mut out) = self.out.take() else { return };
-        let _ = writeln!(out, "\n  ],\n  \"matching\": {},\n  \"seen\": {}\n}}", walk.matching, walk.seen);
+        let figures = [("matching", walk.matching), ("seen", walk.seen), ("thingsLeftOut", things_left_out as u64)];
+        let figures = figures.map(|(name, n)| format!("  \"{name}\": {n}")).join(",\n");
+        let _ = writeln!(out, "\n  ],\n{figures}\n}}");
         let _ = out.flush();
     }
 }

@@ -131,7 +131,13 @@ pub(super) async fn wait(console: &Console, task_id: &str, output: OutputFormat)
             return Err(failed_or_gone(&error, || no_audit(task_id)));
         }
     };
-    totals::print_audit(&audit, output);
+    match output {
+        OutputFormat::Json => print::json(&totals::as_json(&audit)),
+        OutputFormat::Table => {
+            totals::print_totals(&audit);
+            print::line(&totals::sentence(&audit));
+        }
+    }
     verdict(&audit)
 }
 
@@ -155,10 +161,10 @@ async fn until_end(
     let mut pause = FIRST_PAUSE;
     loop {
         let audit = console.audit(task_id).await?;
-        progress.tell(&audit);
         if !audit.is_in_progress() {
             return Ok(Some(audit));
         }
+        progress.tell(&audit);
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(pause) => {}

@@ -18,24 +18,29 @@ pub(super) fn kind(audit: &Audit) -> String {
     }
 }
 
-/// The audit as it stands.
+/// The audit as it stands, with why it is no full answer if it is none.
 pub(super) fn print_audit(audit: &Audit, output: OutputFormat) {
     match output {
         OutputFormat::Json => print::json(&as_json(audit)),
         OutputFormat::Table => {
             print_totals(audit);
+            print_troubles(audit);
             print::line(&sentence(audit));
         }
     }
 }
 
-/// A row for each check, and below it why some failed. Two columns: the names of checks are long, terminals are not.
+/// A row for each check. Two columns: the names of checks are long, terminals are not.
 pub(super) fn print_totals(audit: &Audit) {
     let mut table = print::table(&["check", "result"]);
     for check in &audit.checks {
         table.add_row([check.check.clone(), result(check)]);
     }
     print::line(&table.to_string());
+}
+
+/// Why some checks failed.
+pub(super) fn print_troubles(audit: &Audit) {
     for trouble in audit.troubles() {
         print::line(&trouble);
     }
@@ -43,18 +48,19 @@ pub(super) fn print_totals(audit: &Audit) {
 
 /// What came of a check, or how far it is.
 pub(super) fn result(check: &CheckSummary) -> String {
-    let CheckSummary { status, non_compliant, suppressed, total, error_code, .. } = check;
-    let noun = |n: u64| if n == 1 { "resource" } else { "resources" };
+    let CheckSummary { status, suppressed, total, error_code, .. } = check;
     let suppressed = if *suppressed > 0 { format!(", {suppressed} suppressed") } else { String::new() };
     match (status.as_str(), error_code) {
-        ("COMPLETED_COMPLIANT", _) if *non_compliant == 0 => format!("compliant: {total} {}", noun(*total)),
-        // All that is wrong is suppressed.
-        ("COMPLETED_COMPLIANT", _) => format!("compliant: {total} {}{suppressed}", noun(*total)),
-        ("COMPLETED_NON_COMPLIANT", _) => format!("{non_compliant} of {total} non-compliant{suppressed}"),
+        ("COMPLETED_COMPLIANT", _) => format!("compliant: {}{suppressed}", resources(*total)),
+        ("COMPLETED_NON_COMPLIANT", _) => format!("{} of {total} non-compliant{suppressed}", check.objected()),
         ("WAITING_FOR_DATA_COLLECTION", _) => "waiting for data".to_owned(),
         (status, Some(code)) => format!("{}: {code}", spoken(status)),
         (status, None) => spoken(status),
     }
+}
+
+fn resources(n: u64) -> String {
+    if n == 1 { "1 resource".to_owned() } else { format!("{n} resources") }
 }
 
 /// Where it stands, in a line.
@@ -70,18 +76,18 @@ pub(super) fn sentence(audit: &Audit) -> String {
         );
     }
     let count = |status: &str| audit.checks.iter().filter(|check| check.status == status).count();
-    let resources: u64 = audit.checks.iter().map(|check| check.non_compliant).sum();
+    let wrong: u64 = audit.checks.iter().map(CheckSummary::objected).sum();
     let failed = match count("FAILED") {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
     format!(
-        "audit {id} ({}), begun {begun} UTC, is {}: {of} checks, {} compliant, {} non-compliant{failed}; {resources} non-compliant \
-         resources",
+        "audit {id} ({}), begun {begun} UTC, is {}: {of} checks, {} compliant, {} non-compliant{failed}; {} not in order",
         kind(audit),
         spoken(&audit.status),
         count("COMPLETED_COMPLIANT"),
         count("COMPLETED_NON_COMPLIANT"),
+        resources(wrong),
     )
 }
 
