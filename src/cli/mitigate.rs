@@ -117,7 +117,8 @@ pub async fn run(args: &MitigateArgs, output: OutputFormat) -> Result<(), CliErr
 }
 
 fn checks(texts: &[String]) -> Result<Vec<String>, CliError> {
-    resolve_all(texts, []).map_err(|mistakes| CliError::Usage(format!("--check: {mistakes}")))
+    resolve_all(texts, [])
+        .map_err(|mistakes| CliError::Usage(format!("--check: {}", mistakes.join("\nerror: --check: "))))
 }
 
 /// The audit, if it is over and has findings of the checks that are meant.

@@ -1,7 +1,7 @@
 //! What the commands print with.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use std::io::Write;
 
 /// An empty table with these headings. Every column after the first is aligned right if its cells are numbers.
@@ -17,6 +17,13 @@ pub(super) fn right(table: &mut Table, columns: impl IntoIterator<Item = usize>)
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+}
+
+/// Never breaks the texts of this column, counted from 0, however narrow the terminal.
+pub(super) fn whole(table: &mut Table, column: usize) {
+    if let Some(column) = table.column_mut(column) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
     }
 }
 

@@ -177,3 +177,10 @@ pub struct CheckSummary {
     /// Text that comes with the code.
     pub message: Option<String>,
 }
+
+impl CheckSummary {
+    /// Non-compliant resources that are not suppressed: `nonCompliantResourcesCount` counts the suppressed ones too.
+    pub fn objected(&self) -> u64 {
+        self.non_compliant.saturating_sub(self.suppressed)
+    }
+}

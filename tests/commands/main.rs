@@ -2,6 +2,13 @@
 #![cfg(feature = "sandbox")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod audit;
+mod audit_findings;
+mod audit_runs;
+mod audit_schedules;
+mod audit_settings;
+mod audit_suppressions;
+mod audit_workshop;
 mod bench;
 mod dlq;
 mod mitigate;

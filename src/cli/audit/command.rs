@@ -14,8 +14,8 @@ The way from settings to a clean account:
 
 Checks are named as AWS names them, or shorter: LOGGING_DISABLED_CHECK, logging_disabled, logging.
 
-Exit codes: 0 done; 1 failed, such as an audit that did not complete; 2 wrong usage, such as an audit that
-does not exist, with nothing changed.";
+Exit codes: 0 done; 1 failed, such as an audit that did not complete; 2 wrong usage, such as
+an audit that does not exist, with nothing changed.";
 
 /// What `audit` is told.
 #[derive(Debug, Args)]
@@ -82,6 +82,11 @@ pub(super) fn failed(error: &CallError) -> CliError {
 /// [`failed`], but for what does not exist, which the person then named wrongly.
 pub(super) fn failed_or_gone(error: &CallError, gone: impl FnOnce() -> String) -> CliError {
     if error.class == Class::Gone { CliError::Usage(gone()) } else { failed(error) }
+}
+
+/// Everything that is wrong with what was asked for, a line each.
+pub(super) fn mistaken(mistakes: &[String]) -> CliError {
+    CliError::Usage(mistakes.join("\nerror: "))
 }
 
 /// What is said of an audit that is not there.

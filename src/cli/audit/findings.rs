@@ -13,13 +13,15 @@ const HELP: &str = "\
 Examples:
   fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0
   fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --check device_certificate_shared
-  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --reason LOGGING_DISABLED --output json | jq '.findings[].findingId'
+  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --reason LOGGING_DISABLED \\
+      --output json | jq '.findings[].findingId'
 
-Totals per check come first, with the checks that failed and why; then the findings, by check and reason code. Of a
-shared certificate the things that use it are shown. The table has --limit findings, the JSON document all.
+Totals per check come first, with the checks that failed and why; then the findings, by check and
+reason code. Of a shared certificate the things that use it are shown. The table has --limit
+findings, the JSON document all.
 
-Exit codes: 0 shown; 1 the audit is still in progress, or a call failed; 2 wrong usage: no such audit, a check that it
-did not run, or an audit that failed and has nothing to show.";
+Exit codes: 0 shown; 1 the audit is still in progress, or a call failed; 2 wrong usage: no such
+audit, a check that it did not run, or an audit that failed and has nothing to show.";
 
 /// What `audit findings` is told.
 #[derive(Debug, Args)]
@@ -78,7 +80,10 @@ pub(super) async fn run(console: &Console, args: &FindingsArgs, output: OutputFo
     if found == 0 {
         return Err(CliError::Usage(format!("{troubles}. It has no findings to show; start another audit")));
     }
-    eprintln!("warning: {troubles}");
+    // The table has told it beneath the totals.
+    if output == OutputFormat::Json {
+        eprintln!("warning: {troubles}");
+    }
     Ok(())
 }
 
@@ -115,6 +120,8 @@ async fn as_table(
             bar.at(walk.seen, expected(audit, filter));
             for finding in page {
                 if report.len() < limit {
+                    // Looking things up takes longer than the page did.
+                    bar.at(walk.seen, expected(audit, filter));
                     let things = things.of(&finding).await?;
                     report.add(finding, things);
                 }
@@ -144,6 +151,7 @@ async fn as_json(
             bar.at(walk.seen, expected(audit, filter));
             report.begin(audit);
             for finding in page {
+                bar.at(walk.seen, expected(audit, filter));
                 let things = things.of(&finding).await?;
                 report.add(&finding, things.as_deref());
             }
@@ -153,6 +161,6 @@ async fn as_json(
     .await;
     bar.clear();
     walked?;
-    report.end(&walk);
+    report.end(&walk, things.left_out);
     Ok(walk.seen)
 }

@@ -3,7 +3,7 @@
 use super::totals;
 use crate::cli::print;
 use crate::defender::console::{Audit, FindingFilter, Walk};
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -21,7 +21,8 @@ struct Listed {
 /// What the table will show.
 #[derive(Debug, Default)]
 pub(super) struct TableReport {
-    groups: BTreeMap<(String, String), Vec<Listed>>,
+    /// By check, severity and reason code.
+    groups: BTreeMap<(String, Severity, String), Vec<Listed>>,
     kept: usize,
 }
 
@@ -34,18 +35,26 @@ impl TableReport {
     /// Keeps a finding, with the things that use its certificate.
     pub fn add(&mut self, finding: Finding, things: Option<Vec<String>>) {
         self.kept += 1;
-        let group = self.groups.entry((finding.check.clone(), finding.reason_code.clone())).or_default();
-        group.push(Listed { finding, things });
+        let group = (finding.check.clone(), finding.severity, finding.reason_code.clone());
+        self.groups.entry(group).or_default().push(Listed { finding, things });
     }
 
     /// The audit's totals, a table for each group, and what is left out.
     pub fn print(&self, audit: &Audit, walk: &Walk<'_>, filter: &FindingFilter, things_left_out: usize) {
         totals::print_totals(audit);
-        for ((check, reason), findings) in &self.groups {
-            print::line(&format!("\n{check}: {reason}"));
+        if walk.seen > 0 {
+            totals::print_troubles(audit);
+        }
+        for ((check, severity, reason), findings) in &self.groups {
+            print::line(&format!("\n{check} ({severity}): {reason}"));
             print::line(&group(findings, filter.suppressed));
         }
         print::line(&self.counted(walk, filter));
+        let meant = audit.checks.iter().filter(|check| filter.check.as_ref().is_none_or(|meant| *meant == check.check));
+        let suppressed: u64 = meant.map(|check| check.suppressed).sum();
+        if suppressed > 0 && !filter.suppressed {
+            print::line(&format!("{suppressed} suppressed resources are not shown, see --suppressed"));
+        }
         if things_left_out > 0 {
             print::line(&format!(
                 "of {things_left_out} more shared certificates the things were not looked up, raise --things"
@@ -76,12 +85,12 @@ impl TableReport {
 
 fn group(findings: &[Listed], suppressed: bool) -> String {
     let with_things = findings.iter().any(|listed| listed.things.is_some());
-    let mut headings = vec!["finding", "severity", "resource"];
+    let mut headings = vec!["finding", "resource"];
     headings.extend(with_things.then_some("used by"));
     headings.extend(suppressed.then_some("suppressed"));
     let mut table = print::table(&headings);
     for Listed { finding, things } in findings {
-        let mut row = vec![finding.finding_id.clone(), finding.severity.to_string(), resource_of(finding)];
+        let mut row = vec![finding.finding_id.clone(), resource_of(finding)];
         if with_things {
             row.push(things.as_deref().map_or_else(|| "-".to_owned(), names));
         }
@@ -90,6 +99,8 @@ fn group(findings: &[Listed], suppressed: bool) -> String {
         }
         table.add_row(row);
     }
+    // An id that is broken in two cannot be copied.
+    print::whole(&mut table, 0);
     table.to_string()
 }
 
@@ -140,9 +151,11 @@ impl JsonReport {
     }
 
     /// The end of the document.
-    pub fn end(mut self, walk: &Walk<'_>) {
+    pub fn end(mut self, walk: &Walk<'_>, things_left_out: usize) {
         let Some(mut out) = self.out.take() else { return };
-        let _ = writeln!(out, "\n  ],\n  \"matching\": {},\n  \"seen\": {}\n}}", walk.matching, walk.seen);
+        let figures = [("matching", walk.matching), ("seen", walk.seen), ("thingsLeftOut", things_left_out as u64)];
+        let figures = figures.map(|(name, n)| format!("  \"{name}\": {n}")).join(",\n");
+        let _ = writeln!(out, "\n  ],\n{figures}\n}}");
         let _ = out.flush();
     }
 }

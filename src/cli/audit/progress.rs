@@ -1,9 +1,8 @@
 //! How an audit goes on, on standard error: a bar for each check on a terminal, elsewhere a line for each change.
 
-use super::totals::spoken;
+use super::totals::result;
 use crate::defender::console::check_name::stem;
 use crate::defender::console::{Audit, is_done};
-use crate::finding::CheckSummary;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -13,7 +12,7 @@ use std::time::Duration;
 const STEPS: u64 = 4;
 
 /// Letters of a check's name beside its bar; with bar and result a line fits into 80 columns.
-const NAME: usize = 44;
+const NAME: usize = 40;
 
 /// So that a spinner turns while nothing else happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -45,11 +44,13 @@ impl Progress {
 
     /// Takes the bars off the screen.
     pub fn end(&mut self) {
-        for bar in self.bars.values().chain(&self.all) {
-            bar.finish_and_clear();
-        }
         if let Some(screen) = self.screen.take() {
             let _ = screen.clear();
+            // Nothing is drawn any more while the bars end one by one.
+            screen.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        for bar in self.bars.values().chain(&self.all) {
+            bar.finish_and_clear();
         }
     }
 
@@ -67,7 +68,7 @@ impl Progress {
         for check in &audit.checks {
             let bar = self.bars.entry(check.check.clone()).or_insert_with(|| {
                 let bar = screen.add(ProgressBar::new(STEPS));
-                bar.set_style(style(&format!("  {{prefix:{width}!}} {{bar:12.cyan/blue}} {{wide_msg}}")));
+                bar.set_style(style(&format!("  {{prefix:{width}!}} {{bar:10.cyan/blue}} {{wide_msg}}")));
                 bar.set_prefix(stem(&check.check).to_owned());
                 bar
             });
@@ -90,17 +91,4 @@ impl Progress {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-fn result(check: &CheckSummary) -> String {
-    let spoken = spoken(&check.status);
-    match check.status.as_str() {
-        "COMPLETED_COMPLIANT" | "COMPLETED_NON_COMPLIANT" => {
-            format!("{spoken}, {} of {} resources", check.non_compliant, check.total)
-        }
-        _ => match &check.error_code {
-            Some(code) => format!("{spoken}, {code}"),
-            None => spoken,
-        },
-    }
 }

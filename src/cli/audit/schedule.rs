@@ -1,6 +1,6 @@
 //! `fleetwarden audit schedule`: audits that run by themselves.
 
-use super::command::{failed, failed_or_gone};
+use super::command::{failed, failed_or_gone, mistaken};
 use super::start::Checks;
 use crate::aws::CallError;
 use crate::cli::ask::agreed;
@@ -26,8 +26,8 @@ Examples:
   fleetwarden audit schedule create Weekly --weekly MON --checks device_certificate_shared,logging_disabled
   fleetwarden audit schedule create MonthEnd --monthly LAST --all-enabled
 
-AWS chooses the hour. In a month without a day 29, 30 or 31 the audit runs on its last day. --all-enabled takes the
-checks that are enabled now; later ones are added with `update`.
+AWS chooses the hour. In a month without a day 29, 30 or 31 the audit runs on its last day.
+--all-enabled takes the checks that are enabled now; later ones are added with `update`.
 
 Exit codes: 0 created; 1 a call failed, or there are five already; 2 wrong usage, or the name is taken.";
 
@@ -47,7 +47,8 @@ Example:
 
 Audits that it has started stay, and so do their findings.
 
-Exit codes: 0 deleted; 1 not confirmed, or a call failed; 2 no such schedule, or no --yes where nobody can be asked.";
+Exit codes: 0 deleted; 1 not confirmed, or a call failed; 2 no such schedule, or no --yes where
+nobody can be asked.";
 
 /// What `audit schedule` is told.
 #[derive(Debug, Args)]
@@ -179,7 +180,7 @@ fn no_schedule(name: &str) -> String {
 
 async fn chosen(console: &Console, choice: Choice<'_>) -> Result<Vec<String>, CliError> {
     let settings = console.audit_settings().await.map_err(|error| failed(&error))?;
-    let mut checks = choose(&settings, choice).map_err(CliError::Usage)?;
+    let mut checks = choose(&settings, choice).map_err(|mistakes| mistaken(&mistakes))?;
     checks.sort_unstable();
     Ok(checks)
 }

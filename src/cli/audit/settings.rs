@@ -1,6 +1,6 @@
 //! `fleetwarden audit settings`: what is audited, with which role, and who is told.
 
-use super::command::failed;
+use super::command::{failed, mistaken};
 use crate::cli::ask::agreed;
 use crate::cli::{CliError, OutputFormat, print};
 use crate::defender::console::settings_change::{Change, Wanted, change, default_days, threshold_of};
@@ -19,14 +19,16 @@ Examples:
   fleetwarden audit settings set --enable logging_disabled,device_certificate_shared
   fleetwarden audit settings set --enable-all --disable device_certificate_age --yes
   fleetwarden audit settings set --threshold device_certificate_expiring=60
-  fleetwarden audit settings set --alert-topic arn:aws:sns:us-east-1:123456789012:fleetwarden-findings \\
+  fleetwarden audit settings set --alert-topic arn:aws:sns:us-east-1:123456789012:Audits \\
       --alert-role arn:aws:iam::123456789012:role/AuditAlerts
   fleetwarden audit settings set --alerts off
 
-Shows what changes, from and to, and asks. Switching a check off deletes the data that was collected for it.
-A check that a scheduled audit uses cannot be switched off: take it out of the schedule first.
+Shows what changes, from and to, and asks. Switching a check off deletes the data that was
+collected for it. A check that a scheduled audit uses cannot be switched off: take it out of the
+schedule first.
 
-Exit codes: 0 changed, or nothing to change; 1 not confirmed, or a call failed; 2 wrong usage, nothing changed.";
+Exit codes: 0 changed, or nothing to change; 1 not confirmed, or a call failed; 2 wrong usage,
+nothing changed.";
 
 /// What `audit settings` is told.
 #[derive(Debug, Args)]
@@ -138,7 +140,7 @@ async fn set(console: &Console, args: &SetArgs, output: OutputFormat) -> Result<
         ));
     }
     let settings = console.audit_settings().await.map_err(|error| failed(&error))?;
-    let change = change(&settings, &wanted).map_err(|mistakes| CliError::Usage(mistakes.join("\nerror: ")))?;
+    let change = change(&settings, &wanted).map_err(|mistakes| mistaken(&mistakes))?;
     if change.is_empty() {
         report(&change, false, output);
         return Ok(());

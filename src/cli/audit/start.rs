@@ -1,6 +1,6 @@
 //! `fleetwarden audit start`, and waiting for an audit's end.
 
-use super::command::failed;
+use super::command::{failed, failed_or_gone, mistaken, no_audit};
 use super::progress::Progress;
 use super::totals;
 use crate::aws::CallError;
@@ -20,11 +20,12 @@ Examples:
   fleetwarden audit start --checks logging_disabled,device_certificate_shared --wait
   fleetwarden audit start --checks LOGGING_DISABLED_CHECK --wait --output json | jq .checks
 
-Ctrl-C ends the waiting, not the audit. If the answer to the start is lost, the audit is looked for among the
-account's audits: it is never started a second time.
+Ctrl-C ends the waiting, not the audit. If the answer to the start is lost, the audit is looked
+for among the account's audits: it is never started a second time.
 
-Exit codes: 0 started, or with --wait completed, findings or none; 1 the audit or one of its checks failed or was
-cancelled, or a call failed; 2 wrong usage: an unknown check, or one that is not enabled; nothing is started.";
+Exit codes: 0 started, or with --wait completed, findings or none; 1 the audit or one of its checks
+failed or was cancelled, or a call failed; 2 wrong usage: an unknown check, or one that is not
+enabled; nothing is started.";
 
 /// Asked again after this long at first, and then ever later.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -70,7 +71,7 @@ pub struct StartArgs {
 /// Usage: a check that cannot be audited. Failed: a call failed, or with `--wait` the audit did not complete.
 pub(super) async fn run(console: &Console, args: &StartArgs, output: OutputFormat) -> Result<(), CliError> {
     let settings = console.audit_settings().await.map_err(|error| failed(&error))?;
-    let checks = choose(&settings, args.checks.choice()).map_err(CliError::Usage)?;
+    let checks = choose(&settings, args.checks.choice()).map_err(|mistakes| mistaken(&mistakes))?;
     let started = console.start_audit(&checks, &Clock::system()).await.map_err(|error| not_started(&error))?;
     let task_id = match started {
         Started::Audit(task_id) => task_id,
@@ -127,10 +128,16 @@ pub(super) async fn wait(console: &Console, task_id: &str, output: OutputFormat)
         Ok(Some(audit)) => audit,
         Ok(None) => return Err(CliError::Failed(format!("stopped waiting; {goes_on}"))),
         Err(error) => {
-            return Err(super::command::failed_or_gone(&error, || super::command::no_audit(task_id)));
+            return Err(failed_or_gone(&error, || no_audit(task_id)));
         }
     };
-    totals::print_audit(&audit, output);
+    match output {
+        OutputFormat::Json => print::json(&totals::as_json(&audit)),
+        OutputFormat::Table => {
+            totals::print_totals(&audit);
+            print::line(&totals::sentence(&audit));
+        }
+    }
     verdict(&audit)
 }
 
@@ -154,10 +161,10 @@ async fn until_end(
     let mut pause = FIRST_PAUSE;
     loop {
         let audit = console.audit(task_id).await?;
-        progress.tell(&audit);
         if !audit.is_in_progress() {
             return Ok(Some(audit));
         }
+        progress.tell(&audit);
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(pause) => {}

@@ -8,6 +8,7 @@ use crate::cli::bar::Bar;
 use crate::cli::{CliError, OutputFormat, print};
 use crate::clock::Clock;
 use crate::defender::console::{Audit, AuditFilter, Console};
+use crate::finding::CheckSummary;
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -24,15 +25,16 @@ Examples:
   fleetwarden audit list --since 30d --status failed
   fleetwarden audit list --since 2026-11-01 --until 2026-11-08 --type scheduled --output json
 
-Times are those of the beginning, UTC. AWS keeps audits for 90 days. Each audit that is listed costs a call, so of
-more than --limit the rest is only counted.";
+Times are those of the beginning, UTC. AWS keeps audits for 90 days. Each audit that is listed
+costs a call, so of more than --limit the rest is only counted.";
 
 const STATUS_HELP: &str = "\
 Examples:
   fleetwarden audit status 0f1e2d3c4b5a69788796a5b4c3d2e1f0
   fleetwarden audit status 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --wait
 
-Exit codes: 0 shown; with --wait 1 if the audit or one of its checks failed or was cancelled; 2 no such audit.";
+Exit codes: 0 shown; 1 a call failed, or with --wait the audit or one of its checks failed or was
+cancelled; 2 no such audit.";
 
 const CANCEL_HELP: &str = "\
 Example:
@@ -110,10 +112,11 @@ fn type_of(text: &str) -> Result<String, String> {
 pub(super) async fn list(console: &Console, args: &ListArgs, output: OutputFormat) -> Result<(), CliError> {
     let filter = filter(args)?;
     let ids = console.list_audits(&filter).await.map_err(|error| failed(&error))?;
+    let (ids, more) = console.latest_of(ids, args.limit as usize).await.map_err(|error| failed(&error))?;
     let mut bar = Bar::new("audits");
     let mut audits = Vec::new();
-    for id in ids.iter().take(args.limit as usize) {
-        bar.at(audits.len() as u64, ids.len().min(args.limit as usize) as u64);
+    for id in &ids {
+        bar.at(audits.len() as u64, ids.len() as u64);
         match console.audit(id).await {
             Ok(audit) => audits.push(audit),
             // Its 90 days were over between the two calls.
@@ -126,7 +129,6 @@ pub(super) async fn list(console: &Console, args: &ListArgs, output: OutputForma
     }
     bar.clear();
     audits.sort_by_key(|audit| std::cmp::Reverse(audit.started_at));
-    let more = ids.len().saturating_sub(args.limit as usize);
     match output {
         OutputFormat::Json => print::json(&json!({
             "audits": audits.iter().map(totals::as_json).collect::<Vec<_>>(),
@@ -143,14 +145,23 @@ fn filter(args: &ListArgs) -> Result<AuditFilter, CliError> {
     let oldest = now.checked_sub(KEPT).unwrap_or(jiff::Timestamp::MIN);
     if since < oldest.checked_sub(SLACK).unwrap_or(jiff::Timestamp::MIN) {
         return Err(CliError::Usage(format!(
-            "--since {since} is out of range: AWS keeps audits for 90 days; write 90d or less"
+            "--since {} is out of range: AWS keeps audits for 90 days; write 90d or less",
+            shown(since)
         )));
     }
     if until < since {
-        return Err(CliError::Usage(format!("--until {until} is before --since {since}; turn them round")));
+        return Err(CliError::Usage(format!(
+            "--until {} is before --since {}; give an earlier --since",
+            shown(until),
+            shown(since)
+        )));
     }
     let since = since.max(oldest.checked_add(SLACK).unwrap_or(oldest));
     Ok(AuditFilter { since, until, status: args.status.clone(), task_type: args.task_type.clone() })
+}
+
+fn shown(at: jiff::Timestamp) -> String {
+    print::moment(Some(at.as_millisecond()))
 }
 
 fn print_list(audits: &[Audit], more: usize) {
@@ -159,7 +170,7 @@ fn print_list(audits: &[Audit], more: usize) {
         let mut table = print::table(&headings);
         for audit in audits {
             let failed = audit.checks.iter().filter(|check| check.status == "FAILED").count();
-            let resources: u64 = audit.checks.iter().map(|check| check.non_compliant).sum();
+            let resources: u64 = audit.checks.iter().map(CheckSummary::objected).sum();
             table.add_row([
                 audit.task_id.clone(),
                 print::moment(audit.started_at),
@@ -171,6 +182,8 @@ fn print_list(audits: &[Audit], more: usize) {
             ]);
         }
         print::right(&mut table, 4..7);
+        // An id that is broken in two cannot be copied.
+        print::whole(&mut table, 0);
         print::line(&table.to_string());
     }
     let noun = if audits.len() == 1 { "audit" } else { "audits" };

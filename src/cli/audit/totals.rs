@@ -1,18 +1,13 @@
 //! How an audit is printed: its head, and its totals per check.
 
 use crate::cli::{OutputFormat, print};
-use crate::defender::console::{Audit, is_done};
+use crate::defender::console::Audit;
 use crate::finding::CheckSummary;
 use serde_json::{Value, json};
 
-/// A status as people say it: `completed, compliant`.
+/// A word of AWS as people say it: `IN_PROGRESS` is `in progress`.
 pub(super) fn spoken(status: &str) -> String {
-    match status {
-        "COMPLETED_COMPLIANT" => "compliant".to_owned(),
-        "COMPLETED_NON_COMPLIANT" => "non-compliant".to_owned(),
-        "WAITING_FOR_DATA_COLLECTION" => "waiting for data".to_owned(),
-        other => other.to_lowercase().replace('_', " "),
-    }
+    status.to_lowercase().replace('_', " ")
 }
 
 /// `on demand`, or the schedule's name.
@@ -23,39 +18,49 @@ pub(super) fn kind(audit: &Audit) -> String {
     }
 }
 
-/// The audit as it stands.
+/// The audit as it stands, with why it is no full answer if it is none.
 pub(super) fn print_audit(audit: &Audit, output: OutputFormat) {
     match output {
         OutputFormat::Json => print::json(&as_json(audit)),
         OutputFormat::Table => {
             print_totals(audit);
+            print_troubles(audit);
             print::line(&sentence(audit));
         }
     }
 }
 
-/// A row for each check, and below it why some failed.
+/// A row for each check. Two columns: the names of checks are long, terminals are not.
 pub(super) fn print_totals(audit: &Audit) {
-    let mut table = print::table(&["check", "result", "resources", "non-compliant", "suppressed"]);
+    let mut table = print::table(&["check", "result"]);
     for check in &audit.checks {
-        let figure = |figure: u64| if is_counted(check) { figure.to_string() } else { "-".to_owned() };
-        table.add_row([
-            check.check.clone(),
-            spoken(&check.status),
-            figure(check.total),
-            figure(check.non_compliant),
-            figure(check.suppressed),
-        ]);
+        table.add_row([check.check.clone(), result(check)]);
     }
-    print::right(&mut table, 2..5);
     print::line(&table.to_string());
+}
+
+/// Why some checks failed.
+pub(super) fn print_troubles(audit: &Audit) {
     for trouble in audit.troubles() {
         print::line(&trouble);
     }
 }
 
-fn is_counted(check: &CheckSummary) -> bool {
-    is_done(check) && !matches!(check.status.as_str(), "FAILED" | "CANCELED")
+/// What came of a check, or how far it is.
+pub(super) fn result(check: &CheckSummary) -> String {
+    let CheckSummary { status, suppressed, total, error_code, .. } = check;
+    let suppressed = if *suppressed > 0 { format!(", {suppressed} suppressed") } else { String::new() };
+    match (status.as_str(), error_code) {
+        ("COMPLETED_COMPLIANT", _) => format!("compliant: {}{suppressed}", resources(*total)),
+        ("COMPLETED_NON_COMPLIANT", _) => format!("{} of {total} non-compliant{suppressed}", check.objected()),
+        ("WAITING_FOR_DATA_COLLECTION", _) => "waiting for data".to_owned(),
+        (status, Some(code)) => format!("{}: {code}", spoken(status)),
+        (status, None) => spoken(status),
+    }
+}
+
+fn resources(n: u64) -> String {
+    if n == 1 { "1 resource".to_owned() } else { format!("{n} resources") }
 }
 
 /// Where it stands, in a line.
@@ -71,18 +76,18 @@ pub(super) fn sentence(audit: &Audit) -> String {
         );
     }
     let count = |status: &str| audit.checks.iter().filter(|check| check.status == status).count();
-    let resources: u64 = audit.checks.iter().map(|check| check.non_compliant).sum();
+    let wrong: u64 = audit.checks.iter().map(CheckSummary::objected).sum();
     let failed = match count("FAILED") {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
     format!(
-        "audit {id} ({}), begun {begun} UTC, is {}: {of} checks, {} compliant, {} non-compliant{failed}; {resources} non-compliant \
-         resources",
+        "audit {id} ({}), begun {begun} UTC, is {}: {of} checks, {} compliant, {} non-compliant{failed}; {} not in order",
         kind(audit),
         spoken(&audit.status),
         count("COMPLETED_COMPLIANT"),
         count("COMPLETED_NON_COMPLIANT"),
+        resources(wrong),
     )
 }
 

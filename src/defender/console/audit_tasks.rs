@@ -107,6 +107,33 @@ impl Console {
         }
     }
 
+    /// The latest `most` of these audits, in no particular order, and how many others there are. In which order AWS lists them is not
+    /// written anywhere: the first and the last tell.
+    ///
+    /// # Errors
+    ///
+    /// Those of `DescribeAuditTask`.
+    pub async fn latest_of(&self, mut ids: Vec<String>, most: usize) -> Result<(Vec<String>, usize), CallError> {
+        let more = ids.len().saturating_sub(most);
+        if let ([first, .., last], true) = (ids.as_slice(), more > 0) {
+            let oldest_first = self.begun(first).await? < self.begun(last).await?;
+            if oldest_first {
+                ids.reverse();
+            }
+            ids.truncate(most);
+        }
+        Ok((ids, more))
+    }
+
+    /// When an audit began; one that is gone by now is older than any.
+    async fn begun(&self, task_id: &str) -> Result<Option<i64>, CallError> {
+        match self.audit(task_id).await {
+            Ok(audit) => Ok(audit.started_at),
+            Err(error) if error.class == Class::Gone => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// `CancelAuditTask`. `false` if it was not in progress any more.
     ///
     /// # Errors

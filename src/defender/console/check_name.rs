@@ -14,6 +14,9 @@ const SUFFIX: &str = "_CHECK";
 ///
 /// A sentence that names the nearest checks.
 pub fn resolve<'a>(text: &str, others: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("an empty text names no check".to_owned());
+    }
     let mut names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
     names.extend(others.into_iter().filter(|name| known_check(name).is_none()));
     let upper = text.trim().to_ascii_uppercase().replace(['-', ' '], "_");
@@ -40,11 +43,11 @@ pub fn resolve<'a>(text: &str, others: impl IntoIterator<Item = &'a str>) -> Res
 ///
 /// # Errors
 ///
-/// Every mistake, joined into one text.
+/// A sentence for each mistake.
 pub fn resolve_all<'a>(
     texts: &[String],
     others: impl IntoIterator<Item = &'a str> + Clone,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, Vec<String>> {
     let mut names = Vec::new();
     let mut mistakes = Vec::new();
     for text in texts {
@@ -54,7 +57,7 @@ pub fn resolve_all<'a>(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    if mistakes.is_empty() { Ok(names) } else { Err(mistakes.join("; ")) }
+    if mistakes.is_empty() { Ok(names) } else { Err(mistakes) }
 }
 
 /// The name without `_CHECK`.
@@ -113,6 +116,6 @@ mod tests {
     fn a_check_that_only_the_account_knows_is_accepted() {
         assert_eq!(resolve("some_future", ["SOME_FUTURE_CHECK"]).unwrap(), "SOME_FUTURE_CHECK");
         let all = resolve_all(&["logging".into(), "LOGGING_DISABLED".into(), "x1".into(), "x2".into()], []);
-        assert_eq!(all.unwrap_err(), "there is no check x1; there is no check x2");
+        assert_eq!(all.unwrap_err(), ["there is no check x1", "there is no check x2"]);
     }
 }

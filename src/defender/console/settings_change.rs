@@ -143,8 +143,8 @@ fn checks_after(now: &AuditSettings, wanted: &Wanted, mistakes: &mut Vec<String>
     let mut resolved = |texts: &[String], flag: &str| -> BTreeSet<String> {
         match check_name::resolve_all(texts, now.names()) {
             Ok(names) => names.into_iter().collect(),
-            Err(mistake) => {
-                mistakes.push(format!("{flag}: {mistake}"));
+            Err(wrong) => {
+                mistakes.extend(wrong.into_iter().map(|mistake| format!("{flag}: {mistake}")));
                 BTreeSet::new()
             }
         }
