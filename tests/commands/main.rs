@@ -2,6 +2,7 @@
 #![cfg(feature = "sandbox")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod authenticity;
 mod bench;
 mod dlq;
 mod native_move;
