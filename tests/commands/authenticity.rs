@@ -170,3 +170,18 @@ async fn a_worker_that_may_not_list_findings_asks_for_each_by_itself() {
     let (pages, alone) = calls(&bench);
     assert_eq!((pages, alone), (4, 41), "each check's list once, each finding, and the one as it starts");
 }
+
+#[tokio::test]
+async fn a_connection_to_device_defender_that_drops_as_the_worker_starts_is_tried_again_and_one_that_always_drops_is_exit_2()
+ {
+    let bench = Bench::new().await;
+    let policy = bench.file("policy.yaml", POLICY);
+    let run = ["run", "--until-empty", "--policy", policy.as_str()];
+    for (times, code) in [(3, 0), (4, 2)] {
+        let rules = vec![FaultRule::new("DescribeAuditFinding", 1.0, FaultKind::Dropped).times(times)];
+        bench.sandbox.iot().set_faults(Faults { seed: 1, rules });
+        let ran = bench.run(&run).await;
+        assert_eq!(ran.code, code, "{times} dropped: {ran:?}");
+        assert_eq!(ran.err.contains("AWS IoT cannot be reached"), code == 2, "{ran:?}");
+    }
+}
