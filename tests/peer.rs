@@ -85,6 +85,8 @@ iot_contract! {
             a_sixth_policy_version_is_refused_until_one_is_deleted: "the peer has no limit of five policy versions",
             logging_is_none_until_it_is_set_and_then_reads_as_set: "the peer has no V2 logging options",
             an_unknown_audit_finding_is_gone: "the peer has no audits",
+            an_audits_findings_are_listed_over_all_pages_suppressed_ones_too_and_marked: "the peer has no audits",
+            an_unknown_audit_has_no_findings: "the peer has no audits",
         },
     }
 }

@@ -2,11 +2,15 @@
 //! console.
 
 mod authenticate;
+mod authenticator;
+mod book;
 pub mod by_hand;
 pub mod console;
 mod delegation;
 mod expansion;
 
 pub use authenticate::{Verdict, authenticate};
+pub use authenticator::Authenticator;
+pub use book::PAGE_PATIENCE;
 pub(crate) use delegation::{HandOver, Rooms, hand_over};
 pub use expansion::Expansion;

@@ -61,7 +61,7 @@ impl Audit {
     }
 }
 
-/// Every finding of an audit, page by page through all checks that found something.
+/// Every finding of an audit that is not suppressed, page by page through all checks that found something.
 pub(super) async fn findings(
     iot: &impl IotControl,
     audit: &Audit,
@@ -72,7 +72,7 @@ pub(super) async fn findings(
         loop {
             let page = iot.list_audit_findings(&audit.task_id, check, next).await;
             let page = page.map_err(|error| DemoError::at("list findings")(error.to_string()))?;
-            each_page(page.items).await?;
+            each_page(page.items.into_iter().filter(|finding| !finding.suppressed).collect()).await?;
             next = page.next;
             if next.is_none() {
                 break;

@@ -28,8 +28,6 @@ impl Finding {
     /// identifier, severity and reason text. Neither times nor related resources: the SNS payload and the REST answer
     /// spell the former differently and only one has the latter.
     pub fn fingerprint(&self) -> String {
-        let identity = self.resource.identifier.parts();
-        let mut hash = Sha256::new();
         let fields = [
             self.account.as_str(),
             &self.region,
@@ -42,14 +40,23 @@ impl Finding {
             self.resource.identifier.member(),
             self.resource.identifier.version().unwrap_or_default(),
         ];
-        for field in fields.into_iter().chain(identity) {
-            // The length in front keeps `ab`+`c` and `a`+`bc` apart.
-            hash.update((field.len() as u64).to_be_bytes());
-            hash.update(field.as_bytes());
-        }
-        let mut text = hex(&hash.finalize());
+        let mut text = hex(&digest(fields.into_iter().chain(self.resource.identifier.parts())));
         text.truncate(32);
         text
+    }
+
+    /// SHA-256 over what Device Defender must confirm before anything is done: finding id, check, reason code, resource type and
+    /// identifier. Two findings of one digest are one finding that says the same.
+    pub fn authenticity_digest(&self) -> [u8; 32] {
+        let fields = [
+            self.finding_id.as_str(),
+            &self.check,
+            &self.reason_code,
+            &self.resource.kind,
+            self.resource.identifier.member(),
+            self.resource.identifier.version().unwrap_or_default(),
+        ];
+        digest(fields.into_iter().chain(self.resource.identifier.parts()))
     }
 
     fn resource_parts(&self) -> Vec<&str> {
@@ -127,6 +134,16 @@ fn bounded(fields: &[&str], resource: &Resource) -> String {
     // `%#` cannot come from `escaped`, so that no short key looks like a shortened one. 2 + 64 bytes follow the cut.
     let cut = key.floor_char_boundary(MAX_KEY - 66);
     format!("{}%#{}", &key[..cut], hex(&Sha256::digest(key.as_bytes())))
+}
+
+/// The length in front of each field keeps `ab`+`c` and `a`+`bc` apart.
+fn digest<'a>(fields: impl Iterator<Item = &'a str>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for field in fields {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field.as_bytes());
+    }
+    hash.finalize().into()
 }
 
 fn escaped(text: &str) -> String {

@@ -10,14 +10,16 @@ use crate::policy::{Action, Facts, Policy, Verdict, decide};
 /// there twice.
 ///
 /// An estimate, good for telling whose turn is near: without having looked anything up it takes one certificate for a finding and one
-/// thing for a certificate, and decides a rule that asks for a thing group as if there were none.
+/// thing for a certificate, and decides a rule that asks for a thing group as if there were none. Findings that name their audit are
+/// taken to be authenticated by the page, 250 with one call, which limits none of them; the few that are not are no part of it.
 pub fn calls_of(policy: &Policy, finding: &Finding) -> Vec<Operation> {
     let mut calls = Vec::new();
     if policy.needs_thing_groups(finding) {
         calls.extend(groups::lookup_calls(finding));
     }
     let verdict = decide(policy, finding, &Facts::default()).verdict;
-    if policy.verify_finding && matches!(verdict, Verdict::Act(_) | Verdict::Delegate(_)) {
+    let alone = policy.verify_finding && finding.task_id.is_none();
+    if alone && matches!(verdict, Verdict::Act(_) | Verdict::Delegate(_)) {
         calls.push(Operation::DescribeAuditFinding);
     }
     match verdict {

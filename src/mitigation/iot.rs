@@ -89,7 +89,8 @@ impl IotControl for AwsIot {
     ) -> Result<Page<Finding>, CallError> {
         const OPERATION: &str = "ListAuditFindings";
         let call = self.iot.list_audit_findings().task_id(task_id).check_name(check);
-        let call = call.list_suppressed_findings(false).max_results(PAGE).set_next_token(next);
+        // `listSuppressedFindings` is not set: then both kinds are listed (API model, `ListAuditFindingsRequest`).
+        let call = call.max_results(PAGE).set_next_token(next);
         let answer = call.send().await.map_err(|error| classify(OPERATION, Effect::Read, error))?;
         let findings = answer.findings.unwrap_or_default().into_iter();
         let items = findings.map(|finding| self.finding(OPERATION, finding)).collect::<Result<_, _>>()?;

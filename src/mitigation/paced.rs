@@ -45,6 +45,12 @@ impl<I> Paced<I> {
         Self { inner, budgets, seed, patience: self.patience, may_call: Arc::new(may_call) }
     }
 
+    /// The same account and budgets for calls that belong to no claim, and whose slots are waited for this long at most.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { patience, ..self.while_it_holds(|| true) }
+    }
+
     async fn call<T, F>(&self, operation: Operation, attempt: impl Fn() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>> + Send,

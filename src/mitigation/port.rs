@@ -101,7 +101,8 @@ pub struct ActionExecution {
 pub trait IotControl: Send + Sync + 'static {
     /// `DescribeAuditFinding`; class `Gone` when there is none of that id.
     fn describe_audit_finding(&self, finding_id: &str) -> impl Future<Output = Result<Finding, CallError>> + Send;
-    /// `ListAuditFindings` of one audit and check, up to 250 a page; suppressed ones left out.
+    /// `ListAuditFindings` of one audit and check, up to 250 a page; suppressed ones too, marked as such. An audit that is not known
+    /// has no findings.
     fn list_audit_findings(
         &self,
         task_id: &str,

@@ -3,6 +3,7 @@
 use crate::aws::{CallError, Class, Clients, Effect, classify};
 use crate::ledger::dynamodb::check_table;
 use crate::queue::{QueueInfo, describe};
+use backon::{ExponentialBuilder, Retryable};
 use std::time::Duration;
 
 /// What the checks learnt.
@@ -18,6 +19,10 @@ pub struct Deployment {
 
 /// An id that no finding has: Device Defender's own are UUIDs or 32 hexadecimal digits.
 const NO_FINDING: &str = "fleetwarden-startup-check";
+
+/// Times that Device Defender is asked: its client does not repeat anything by itself, and one connection that drops is no reason not to
+/// start. With delays of 0.2, 0.4 and 0.8 s.
+const TRIES: usize = 4;
 
 /// Looks at the queue, the dead-letter queue, the table and, where findings will be authenticated (`ask_defender`), the permission to
 /// ask Device Defender, all at once. Reads only.
@@ -104,9 +109,16 @@ fn why_no_queue(what: &str, url: &str, error: &CallError) -> String {
 /// Asks Device Defender for a finding that does not exist. "Not found" is the right answer; an endpoint that does not know the
 /// operation at all (an emulator) is let through, and fails later only where findings are authenticated.
 async fn permitted(clients: &Clients) -> Result<(), String> {
-    let Err(error) = clients.iot.describe_audit_finding().finding_id(NO_FINDING).send().await else { return Ok(()) };
-    let answered = error.raw_response().is_some();
-    let error = classify("DescribeAuditFinding", Effect::Read, error);
+    let ask = || async {
+        let asked = clients.iot.describe_audit_finding().finding_id(NO_FINDING).send().await;
+        asked.map(drop).map_err(|error| {
+            let answered = error.raw_response().is_some();
+            (classify("DescribeAuditFinding", Effect::Read, error), answered)
+        })
+    };
+    let delays = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(TRIES - 1);
+    let asked = ask.retry(delays).sleep(tokio::time::sleep).when(|(error, _)| error.may_pass()).await;
+    let Err((error, answered)) = asked else { return Ok(()) };
     match error.class {
         Class::Denied => Err(format!(
             "AWS IoT cannot be asked about findings with these credentials: allow iot:DescribeAuditFinding, or renew them (failed to {error})"

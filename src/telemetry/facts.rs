@@ -308,6 +308,15 @@ impl Telemetry {
         tracing::error!(finding = key, "a mitigation panicked: this is a bug; the finding will be tried again");
     }
 
+    pub(crate) fn audit_page_read(&self, task: &str, check: &str, findings: usize) {
+        tracing::debug!(task, check, findings, "a page of an audit authenticates its findings");
+    }
+
+    pub(crate) fn audit_page_failed(&self, task: &str, check: &str, error: &CallError) {
+        let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+        tracing::warn!(task, check, class = %error.class, "findings are authenticated one by one: failed to {error}{advice}");
+    }
+
     pub(crate) fn page_expanded(&self, task: &str, check: &str, findings: usize) {
         tracing::info!(task, check, findings, "audit expanded by a page");
     }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 /// Soon is this part of a lease: 7.5 s of the usual minute. Long enough that a line seldom runs dry while its findings come back from
 /// the queue (see [`Lines::join`]), short enough that a claim is over before it has to be renewed. Time spent waiting for a call that
-/// other lines need too is not allowed for: measured over the wire, such a line uses nine tenths of its budget.
+/// other lines need too is not allowed for: findings that name no audit, which are authenticated one by one, and rules that ask for
+/// thing groups have such calls, and their lines use less of their budgets.
 const SOON: u32 = 8;
 
 /// A line that was empty opens with what its budget serves in two seconds; with each that leaves, one more may enter. When a thousand

@@ -216,7 +216,7 @@ async fn defender_disagrees<Q: Queue, L: Ledger, I: IotControl>(
     finding: &Finding,
     claim: &ClaimRef,
 ) -> Option<Outcome> {
-    match defender::authenticate(&shared.iot, finding).await {
+    match shared.authenticator.verdict(&shared.iot, finding).await {
         Ok(defender::Verdict::Genuine) => None,
         Ok(defender::Verdict::Suppressed) => {
             Some(Outcome::End(Status::Suppressed, "Device Defender suppresses this finding".to_owned()))

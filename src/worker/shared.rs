@@ -7,9 +7,9 @@ use super::delivery::{InFlight, Settled};
 use super::lines::Lines;
 use super::watched::Watched;
 use crate::clock::Clock;
-use crate::defender::Rooms;
+use crate::defender::{Authenticator, PAGE_PATIENCE, Rooms};
 use crate::ledger::{Finish, WriteError};
-use crate::mitigation::Paced;
+use crate::mitigation::{IotControl, Paced};
 use crate::policy::Policy;
 use crate::telemetry::Telemetry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +35,7 @@ pub(super) struct Shared<Q, L, I> {
     pub iot: Paced<I>,
     /// Where findings that Device Defender is to mitigate meet.
     pub rooms: Rooms,
+    pub authenticator: Authenticator<Paced<I>>,
     pub telemetry: Arc<Telemetry>,
     pub breaker: Arc<Breaker>,
     pub in_flight: InFlight,
@@ -52,7 +53,7 @@ pub(super) struct Shared<Q, L, I> {
     rng: Mutex<fastrand::Rng>,
 }
 
-impl<Q, L, I> Shared<Q, L, I> {
+impl<Q, L, I: IotControl> Shared<Q, L, I> {
     pub fn new(
         worker: Worker<Q, L, I>,
         breaker: Arc<Breaker>,
@@ -64,6 +65,7 @@ impl<Q, L, I> Shared<Q, L, I> {
         let lines = Lines::new(Arc::clone(&budgets), &config);
         let ledger = Watched::new(ledger, Arc::clone(&breaker));
         let iot = Paced::new(iot, budgets, config.lease, config.seed);
+        let authenticator = Authenticator::new(iot.within(PAGE_PATIENCE), Arc::clone(&telemetry));
         Self {
             lines,
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
@@ -79,6 +81,7 @@ impl<Q, L, I> Shared<Q, L, I> {
             ledger,
             iot,
             rooms: Rooms::default(),
+            authenticator,
             telemetry,
             breaker,
             settled,
@@ -86,7 +89,9 @@ impl<Q, L, I> Shared<Q, L, I> {
             stop,
         }
     }
+}
 
+impl<Q, L, I> Shared<Q, L, I> {
     /// A delay between zero and `most`, evenly spread: "full jitter", so that what failed together does not come back together.
     pub fn jitter(&self, most: Duration) -> Duration {
         let part = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();

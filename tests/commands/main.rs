@@ -9,6 +9,7 @@ mod audit_schedules;
 mod audit_settings;
 mod audit_suppressions;
 mod audit_workshop;
+mod authenticity;
 mod bench;
 mod dlq;
 mod mitigate;

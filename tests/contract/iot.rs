@@ -4,6 +4,7 @@
 
 use super::run::unique;
 use fleetwarden::aws::{CallError, Class};
+use fleetwarden::finding::Finding;
 use fleetwarden::mitigation::{IotControl, LoggingOptions};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
@@ -11,6 +12,15 @@ use std::collections::BTreeSet;
 
 /// More things than one page holds (250).
 const MANY_THINGS: usize = 255;
+
+/// More findings than one page holds (250).
+const MANY_FINDINGS: usize = 255;
+
+/// The check whose findings are listed.
+pub const PERMISSIVE: &str = "IOT_POLICY_OVERLY_PERMISSIVE_CHECK";
+
+/// What that check finds.
+const WIDE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
 
 /// What the cases need and the port does not offer: making resources, and reading state back by another way.
 pub trait IotFixture {
@@ -36,6 +46,8 @@ pub trait IotFixture {
     async fn certificate_status(&self, id: &str) -> String;
     /// The members of a group.
     async fn things_in_group(&self, name: &str) -> Vec<String>;
+    /// The id of an audit of [`PERMISSIVE`] alone, which found these policies; the first of them is suppressed.
+    async fn audit(&self, policies: &[String]) -> String;
 }
 
 /// Runs every case of this file against an implementation; see `run.rs`.
@@ -57,6 +69,8 @@ macro_rules! iot_contract {
             the_things_of_a_certificate_are_listed_over_all_pages,
             logging_is_none_until_it_is_set_and_then_reads_as_set,
             an_unknown_audit_finding_is_gone,
+            an_audits_findings_are_listed_over_all_pages_suppressed_ones_too_and_marked,
+            an_unknown_audit_has_no_findings,
             each_publication_has_its_own_message_id,
             an_unknown_topic_is_gone,
         ], $($implementation)*);
@@ -298,6 +312,45 @@ pub async fn an_unknown_audit_finding_is_gone<F: IotFixture>(make: impl AsyncFn(
     let id = unique("finding");
     assert_gone(fixture.control().describe_audit_finding(&id).await);
     assert_gone(fixture.control().list_related_resources(&id, None).await);
+}
+
+pub async fn an_audits_findings_are_listed_over_all_pages_suppressed_ones_too_and_marked<F: IotFixture>(
+    make: impl AsyncFn() -> F,
+) {
+    let fixture = make().await;
+    let policies: Vec<_> = (0..MANY_FINDINGS).map(|_| unique("policy")).collect();
+    for name in &policies {
+        fixture.create_policy(name, WIDE).await;
+    }
+    let task = fixture.audit(&policies).await;
+    let (mut findings, mut pages, mut next) = (Vec::new(), 0, None);
+    loop {
+        let page = fixture.control().list_audit_findings(&task, PERMISSIVE, next).await.unwrap();
+        findings.extend(page.items);
+        pages += 1;
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!((findings.len(), pages), (MANY_FINDINGS, 2), "each once, 250 a page");
+    let suppressed: Vec<_> = findings.iter().filter(|finding| finding.suppressed).map(Finding::resource_id).collect();
+    assert_eq!(suppressed, [policies[0].as_str()]);
+    let found: BTreeSet<_> = findings.iter().map(Finding::resource_id).collect();
+    assert_eq!(found, policies.into_iter().collect());
+    for finding in [&findings[0], &findings[MANY_FINDINGS - 1]] {
+        let alone = fixture.control().describe_audit_finding(&finding.finding_id).await.unwrap();
+        assert_eq!(alone.authenticity_digest(), finding.authenticity_digest(), "both calls say the same");
+        assert_eq!((alone.suppressed, alone.task_id.as_ref()), (finding.suppressed, Some(&task)));
+    }
+    let other = fixture.control().list_audit_findings(&task, "DEVICE_CERTIFICATE_SHARED_CHECK", None).await.unwrap();
+    assert_eq!((other.items.len(), other.next), (0, None), "of a check that was not audited");
+}
+
+pub async fn an_unknown_audit_has_no_findings<F: IotFixture>(make: impl AsyncFn() -> F) {
+    let fixture = make().await;
+    let page = fixture.control().list_audit_findings(&unique("audit"), PERMISSIVE, None).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (0, None));
 }
 
 pub async fn each_publication_has_its_own_message_id<F: IotFixture>(make: impl AsyncFn() -> F) {

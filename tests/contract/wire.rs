@@ -1,7 +1,8 @@
 //! Making resources over the wire, through the SDK, for implementations that are served somewhere.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::iot::IotFixture;
+use super::iot::{IotFixture, PERMISSIVE};
+use aws_sdk_iot::types::{AuditCheckConfiguration, AuditTaskStatus, PolicyVersionIdentifier, ResourceIdentifier};
 use fleetwarden::aws::Clients;
 use fleetwarden::mitigation::AwsIot;
 
@@ -66,5 +67,25 @@ impl IotFixture for WireFixture {
     async fn things_in_group(&self, name: &str) -> Vec<String> {
         let listed = self.clients.iot.list_things_in_thing_group().thing_group_name(name).send().await.unwrap();
         listed.things.unwrap_or_default()
+    }
+
+    async fn audit(&self, policies: &[String]) -> String {
+        let iot = &self.clients.iot;
+        let enabled = AuditCheckConfiguration::builder().enabled(true).build();
+        let configure = iot.update_account_audit_configuration().role_arn("arn:aws:iam::123456789012:role/Audit");
+        configure.audit_check_configurations(PERMISSIVE, enabled).send().await.unwrap();
+        let version = PolicyVersionIdentifier::builder().policy_name(&policies[0]).policy_version_id("1").build();
+        let resource = ResourceIdentifier::builder().policy_version_identifier(version).build();
+        let suppress = iot.create_audit_suppression().check_name(PERMISSIVE).resource_identifier(resource);
+        suppress.suppress_indefinitely(true).send().await.unwrap();
+        let started = iot.start_on_demand_audit_task().target_check_names(PERMISSIVE).send().await.unwrap();
+        let task = started.task_id.unwrap();
+        loop {
+            let audit = iot.describe_audit_task().task_id(&task).send().await.unwrap();
+            if audit.task_status == Some(AuditTaskStatus::Completed) {
+                return task;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 }

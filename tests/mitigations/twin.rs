@@ -2,6 +2,7 @@
 
 use crate::bench::*;
 use fleetwarden::aws::{CallError, Class, Fate, Script};
+use fleetwarden::finding::Finding;
 use fleetwarden::mitigation::{IotControl, LoggingOptions, MemoryIot};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -64,4 +65,27 @@ async fn a_lost_reply_is_unknown_for_a_write_and_transient_for_a_read_and_the_hi
         [("UpdateCertificate", true, Some(Class::Unknown)), ("DescribeCertificate", true, Some(Class::Transient))];
     assert_eq!(calls, expected);
     assert_eq!(iot.certificate(CERTIFICATE).as_deref(), Some("INACTIVE"));
+}
+
+#[tokio::test]
+async fn an_audits_list_has_its_suppressed_findings_too_page_by_page_and_an_unknown_audit_has_none() {
+    let iot = MemoryIot::new();
+    iot.set_page_size(2);
+    for n in 0..3 {
+        iot.put_finding(&Finding { finding_id: format!("f-{n}"), suppressed: n == 1, ..device_finding() });
+    }
+    let finding = device_finding();
+    let task = finding.task_id.unwrap();
+    let first = iot.list_audit_findings(&task, &finding.check, None).await.unwrap();
+    let rest = iot.list_audit_findings(&task, &finding.check, first.next.clone()).await.unwrap();
+    let listed: Vec<_> = first
+        .items
+        .iter()
+        .chain(&rest.items)
+        .map(|finding| (finding.finding_id.as_str(), finding.suppressed))
+        .collect();
+    assert_eq!(listed, [("f-0", false), ("f-1", true), ("f-2", false)]);
+    assert_eq!((first.items.len(), rest.next), (2, None));
+    assert!(iot.list_audit_findings("another-audit", &finding.check, None).await.unwrap().items.is_empty());
+    assert!(iot.list_audit_findings(&task, "ANOTHER_CHECK", None).await.unwrap().items.is_empty());
 }

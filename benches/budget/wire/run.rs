@@ -166,8 +166,8 @@ fn figures(
     let seconds = (during.end - during.start).as_secs_f64();
     let used = (within.ok + within.failed) as f64 / (trace.quota * seconds);
     let enough = match operation {
-        SATURATED => Demand::AtLeast(0.85),
-        BEHIND_IT => Demand::AtLeast(0.8),
+        SATURATED => Demand::AtLeast(0.95),
+        BEHIND_IT => Demand::AtLeast(0.9),
         _ => Demand::Nothing,
     };
     let stretch = std::slice::from_ref(during);

@@ -15,8 +15,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Certificates to deactivate: 8 a second for 75 s are 600.
 const EXPIRING: usize = 900;
-/// Things to quarantine and policies to blank, beside them. Each finding is first looked up, at 20 a second in all: so many that the
-/// certificates among them still come faster than 8 a second, 900 / 1500 x 20 = 12.
+/// Things to quarantine and policies to blank, beside them, from budgets of their own.
 const SHARED: usize = 300;
 const PERMISSIVE: usize = 300;
 
@@ -25,7 +24,7 @@ const OPEN: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Ac
 const CHECKS: [&str; 3] =
     ["DEVICE_CERTIFICATE_EXPIRING_CHECK", "DEVICE_CERTIFICATE_SHARED_CHECK", "IOT_POLICY_OVERLY_PERMISSIVE_CHECK"];
 
-/// The policy of the workers: one budget of its own for each check, besides that of looking findings up.
+/// The policy of the workers: one budget of its own for each check.
 pub const POLICY: &str = "
 version: 1
 mode: enforce
