@@ -4,8 +4,10 @@
 //! The worker needs none of it: its calls are in [`crate::mitigation::IotControl`]. Here is one file for each noun, an `impl` of
 //! [`Console`] in each; arguments and answers are plain values, checked by whoever makes them before anything is called.
 
+mod actions;
 mod audits;
 mod client;
 
+pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use audits::Audit;
 pub use client::Console;
