@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use super::{CliError, OutputFormat, dlq, findings, replay, run, status};
+use super::{CliError, OutputFormat, actions, dlq, findings, replay, run, status};
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -65,6 +65,8 @@ pub enum Command {
     Setup(super::setup::SetupArgs),
     /// Checks, prints and explains policy files
     Policy(super::policy::PolicyArgs),
+    /// Device Defender's own mitigation actions, and the tasks that apply them
+    Actions(actions::ActionsArgs),
     /// What the ledger knows of findings
     Findings(findings::FindingsArgs),
     /// The dead letters: what was given up, and why
@@ -90,6 +92,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Run(args) => run::run(&args, output).await,
         Command::Setup(args) => super::setup::run(args, output).await,
         Command::Policy(args) => super::policy::run(&args, output),
+        Command::Actions(args) => actions::run(&args, output).await,
         Command::Findings(args) => findings::run(&args, output).await,
         Command::Dlq(args) => dlq::run(&args, output).await,
         Command::Replay(args) => replay::run(&args, output).await,

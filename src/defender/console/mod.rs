@@ -7,7 +7,11 @@
 mod actions;
 mod audits;
 mod client;
+mod role;
+mod tasks;
 
 pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use audits::Audit;
 pub use client::Console;
+pub use role::ActionRole;
+pub use tasks::{Execution, FindingName, MitigationTask, TaskCounts, TaskFilter, TaskName, TaskTarget};
