@@ -7,6 +7,7 @@ mod demo;
 mod dlq;
 pub mod error;
 mod findings;
+mod findings_verify;
 mod letters;
 pub mod output;
 mod policy;

@@ -13,6 +13,7 @@ mod paced;
 mod policy_version;
 mod port;
 mod publish;
+mod verify;
 
 pub use apply::{Effect, apply};
 pub use calls::calls_of;
@@ -22,3 +23,4 @@ pub use job::{ActionError, Job, Journal};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;
 pub use port::{CertificateStatus, IotControl, LoggingOptions, Page, PolicyState, PolicyVersion};
+pub use verify::{Found, Verdict, Verified, VerifiedStep, verify};
