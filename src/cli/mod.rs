@@ -1,5 +1,6 @@
 //! One file per command; they print, and decide nothing.
 
+mod actions;
 mod ask;
 mod audit;
 mod bar;
@@ -8,6 +9,7 @@ mod demo;
 mod dlq;
 pub mod error;
 mod findings;
+mod findings_verify;
 mod letters;
 mod mitigate;
 mod mitigate_print;

@@ -16,6 +16,7 @@ mod policy_version;
 mod port;
 mod publish;
 mod survey;
+mod verify;
 
 pub(crate) use apply::effect;
 pub use apply::{Effect, apply};
@@ -23,8 +24,8 @@ pub use calls::calls_of;
 pub use groups::thing_groups;
 pub use iot::AwsIot;
 pub(crate) use iot::{finding_of, identifier_of};
-pub(crate) use job::Steps;
 pub use job::{ActionError, Job, Journal};
+pub(crate) use job::{Steps, does_not_fit};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;
 pub use port::{
@@ -32,3 +33,4 @@ pub use port::{
     PolicyState, PolicyVersion,
 };
 pub(crate) use survey::survey;
+pub use verify::{Found, Verdict, Verified, VerifiedStep, verify};

@@ -4,6 +4,7 @@
 //! The worker needs none of it: its calls are in [`crate::mitigation::IotControl`]. Here is one file for each noun, an `impl` of
 //! [`Console`] in each; arguments and answers are plain values, checked by whoever makes them before anything is called.
 
+mod actions;
 mod audit_tasks;
 mod audits;
 pub mod check_name;
@@ -28,3 +29,9 @@ pub use suppressions::{Suppression, Until, check_why};
 
 /// The most that one page of a Device Defender list holds.
 const PAGE: i32 = 250;
+mod role;
+mod tasks;
+
+pub use actions::{ActionName, ActionParams, MitigationAction};
+pub use role::ActionRole;
+pub use tasks::{Execution, FindingName, MitigationTask, TaskCounts, TaskFilter, TaskName, TaskTarget};

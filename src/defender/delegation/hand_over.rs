@@ -7,7 +7,8 @@ use crate::aws::{CallError, Class, Effect as CallEffect, classify_entry};
 use crate::finding::catalogue;
 use crate::ledger::{Step, StepOutcome};
 use crate::mitigation::{
-    ActionError, ActionExecution, Effect, IotControl, Job, Journal, MitigationTaskOrder, Paced, Steps, effect, survey,
+    ActionError, ActionExecution, Effect, IotControl, Job, Journal, MitigationTaskOrder, Paced, Steps, does_not_fit,
+    effect, survey,
 };
 use crate::policy::Action;
 use futures_util::future::join;
@@ -93,7 +94,7 @@ impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
             let action = self.definition(name).await?;
             let kind = action.action_type();
             if catalogue::check(&self.job.finding.check).is_some_and(|check| !check.allows(kind)) {
-                return Err(self.job.does_not_fit(kind));
+                return Err(does_not_fit(self.job.finding, kind));
             }
             for mut step in survey(self.job, &action).await? {
                 intended |= step.outcome == StepOutcome::Intended;
