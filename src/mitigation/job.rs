@@ -101,6 +101,10 @@ pub(crate) fn does_not_fit(finding: &Finding, action: ActionType) -> ActionError
     }
 }
 
+/// The action of the step that says in which of Device Defender's mitigation tasks a finding is; its target is the task's id. What
+/// the task's actions did has steps of its own.
+pub(crate) const DELEGATE: &str = "DELEGATE";
+
 /// The steps of one finding, earlier claims' included: at most one for each action and target.
 #[derive(Debug, Default)]
 pub(crate) struct Steps(pub(crate) Vec<Step>);

@@ -20,3 +20,4 @@ mod replay;
 mod status;
 mod stopping;
 mod workshop;
+mod workshops;
