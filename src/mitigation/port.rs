@@ -172,8 +172,8 @@ pub trait IotControl: Send + Sync + 'static {
     /// `SetV2LoggingOptions`; idempotent.
     fn set_logging_options(&self, options: &LoggingOptions) -> impl Future<Output = Result<(), CallError>> + Send;
 
-    /// `StartAuditMitigationActionsTask`. A task id is used once: a second start under it is refused with the code
-    /// `TaskAlreadyExistsException` and starts nothing. `LimitExceededException` (class `Permanent`) while ten tasks are in progress.
+    /// `StartAuditMitigationActionsTask`. A task id is used once: a second start under it starts nothing, and is refused with the code
+    /// `TaskAlreadyExistsException` (UNCONFIRMED for the same token). `LimitExceededException`, class `Permanent`, while ten are in progress.
     fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> impl Future<Output = Result<(), CallError>> + Send;
     /// `DescribeAuditMitigationActionsTask`; class `Gone` when there is none of that id.
     fn describe_mitigation_task(
