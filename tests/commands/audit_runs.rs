@@ -131,6 +131,13 @@ async fn an_audit_with_a_failed_check_ends_with_exit_code_1_and_says_why_and_wha
     assert!(partly.out.contains("failed: INSUFFICIENT_PERMISSIONS"), "{}", partly.out);
     assert!(partly.out.contains("1 of 1 non-compliant"), "the other check's result is told: {}", partly.out);
 
+    assert!(partly.err.contains("completed, but LOGGING_DISABLED_CHECK failed"), "{}", partly.err);
+    let listed = json_of(&audited(&bench, &["list", "--output", "json"]).await);
+    let id = listed["audits"][0]["taskId"].as_str().unwrap();
+    // The other check's findings are good; of the failed one there are none to look at.
+    assert!(audited(&bench, &["findings", id]).await.out.contains("SensorDevice01"));
+    refused(&bench, &["findings", id, "--check", "logging"], &["LOGGING_DISABLED_CHECK failed", "no findings"]).await;
+
     let whole = bench.run(&["audit", "start", "--checks", "logging", "--wait", "--output", "json"]).await;
     assert_eq!((whole.code, &json_of(&whole)["status"]), (1, &json!("FAILED")), "{whole:?}");
     let id = json_of(&whole)["taskId"].as_str().unwrap().to_owned();

@@ -72,19 +72,22 @@ pub(super) async fn run(console: &Console, args: &FindingsArgs, output: OutputFo
         OutputFormat::Table => as_table(console, &audit, &filter, things, args.limit as usize).await,
     };
     let found = told.map_err(|error| failed(&error))?;
-    let troubles = audit.troubles();
-    if troubles.is_empty() {
-        return Ok(());
-    }
-    let troubles = format!("audit {id} ended {}: {}", totals::spoken(&audit.status), troubles.join("; "));
-    if found == 0 {
-        return Err(CliError::Usage(format!("{troubles}. It has no findings to show; start another audit")));
+    let Some(trouble) = totals::trouble(&audit) else { return Ok(()) };
+    if found == 0 && !is_answered(&audit, &filter) {
+        return Err(CliError::Usage(format!("{trouble}. There are no findings to show; start another audit")));
     }
     // The table has told it beneath the totals.
     if output == OutputFormat::Json {
-        eprintln!("warning: {troubles}");
+        eprintln!("warning: {trouble}");
     }
     Ok(())
+}
+
+/// Whether no findings means that nothing was found.
+fn is_answered(audit: &Audit, filter: &FindingFilter) -> bool {
+    let asked = audit.checks.iter().filter(|check| filter.check.as_ref().is_none_or(|asked| *asked == check.check));
+    let failed = asked.map(|check| check.status.as_str()).all(|status| matches!(status, "FAILED" | "CANCELED"));
+    audit.status == "COMPLETED" && !failed
 }
 
 /// The check by its name in the audit.

@@ -138,17 +138,7 @@ pub(super) async fn wait(console: &Console, task_id: &str, output: OutputFormat)
             print::line(&totals::sentence(&audit));
         }
     }
-    verdict(&audit)
-}
-
-/// An audit that ended otherwise than well.
-fn verdict(audit: &Audit) -> Result<(), CliError> {
-    let troubles = audit.troubles();
-    if troubles.is_empty() {
-        return Ok(());
-    }
-    let status = totals::spoken(&audit.status);
-    Err(CliError::Failed(format!("audit {} ended {status}: {}", audit.task_id, troubles.join("; "))))
+    totals::trouble(&audit).map_or(Ok(()), |trouble| Err(CliError::Failed(trouble)))
 }
 
 /// The audit once it has ended; `None` if it was stopped before.
