@@ -111,6 +111,20 @@ async fn a_start_of_which_nothing_shows_is_told_as_unclear_and_not_made_again() 
 }
 
 #[tokio::test]
+async fn an_eleventh_audit_is_refused_by_aws_and_the_sentence_says_how_to_make_room() {
+    let bench = Bench::new().await;
+    slow(&bench, Duration::from_secs(3600));
+    let checks = ["LOGGING_DISABLED_CHECK".to_owned()];
+    bench.sandbox.iot().with_fleet(|fleet| (0..10).for_each(|_| drop(fleet.start_audit(&checks).unwrap())));
+    let ran = bench.run(&["audit", "start", "--checks", "logging_disabled"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in ["LimitExceededException", "ten on-demand audits at once: wait for one, or cancel one"] {
+        assert!(ran.err.contains(part), "`{part}` is not in: {}", ran.err);
+    }
+    assert_eq!((calls(&bench, START), audits(&bench)), (1, 10));
+}
+
+#[tokio::test]
 async fn a_throttled_start_is_made_again() {
     let bench = Bench::new().await;
     faults(&bench, vec![FaultRule::new(START, 1.0, FaultKind::Throttled).times(2)]);

@@ -12,15 +12,16 @@ use clap::Args;
 const HELP: &str = "\
 Examples:
   fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --check device_certificate_shared
-  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --reason LOGGING_DISABLED \\
+  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --suppressed
+  fleetwarden audit findings $AUDIT --check device_certificate_shared
+  fleetwarden audit findings $AUDIT --reason LOGGING_DISABLED \\
       --output json | jq '.findings[].findingId'
 
-Totals per check come first, with the checks that failed and why; then the findings, by check and
-reason code. Of a shared certificate the things that use it are shown. The table has --limit
+Totals per check come first, with the checks that failed and why; then the findings, by check and \
+reason code. Of a shared certificate the things that use it are shown. The table has --limit \
 findings, the JSON document all.
 
-Exit codes: 0 shown; 1 the audit is still in progress, or a call failed; 2 wrong usage: no such
+Exit codes: 0 shown; 1 the audit is still in progress, or a call failed; 2 wrong usage: no such \
 audit, a check that it did not run, or an audit that failed and has nothing to show.";
 
 /// What `audit findings` is told.

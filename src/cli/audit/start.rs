@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 const HELP: &str = "\
 Examples:
   fleetwarden audit start --all-enabled --wait
-  fleetwarden audit start --checks logging_disabled,device_certificate_shared --wait
-  fleetwarden audit start --checks LOGGING_DISABLED_CHECK --wait --output json | jq .checks
+  fleetwarden audit start --checks logging_disabled,conflicting_client_ids
+  fleetwarden audit start --checks LOGGING_DISABLED_CHECK --wait --output json
 
-Ctrl-C ends the waiting, not the audit. If the answer to the start is lost, the audit is looked
+Ctrl-C ends the waiting, not the audit. If the answer to the start is lost, the audit is looked \
 for among the account's audits: it is never started a second time.
 
-Exit codes: 0 started, or with --wait completed, findings or none; 1 the audit or one of its checks
-failed or was cancelled, or a call failed; 2 wrong usage: an unknown check, or one that is not
+Exit codes: 0 started, or with --wait completed, findings or none; 1 the audit or one of its checks \
+failed or was cancelled, or a call failed; 2 wrong usage: an unknown check, or one that is not \
 enabled; nothing is started.";
 
 /// Asked again after this long at first, and then ever later.
