@@ -111,6 +111,20 @@ async fn a_start_of_which_nothing_shows_is_told_as_unclear_and_not_made_again() 
 }
 
 #[tokio::test]
+async fn an_eleventh_audit_is_refused_by_aws_and_the_sentence_says_how_to_make_room() {
+    let bench = Bench::new().await;
+    slow(&bench, Duration::from_secs(3600));
+    let checks = ["LOGGING_DISABLED_CHECK".to_owned()];
+    bench.sandbox.iot().with_fleet(|fleet| (0..10).for_each(|_| drop(fleet.start_audit(&checks).unwrap())));
+    let ran = bench.run(&["audit", "start", "--checks", "logging_disabled"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in ["LimitExceededException", "ten on-demand audits at once: wait for one, or cancel one"] {
+        assert!(ran.err.contains(part), "`{part}` is not in: {}", ran.err);
+    }
+    assert_eq!((calls(&bench, START), audits(&bench)), (1, 10));
+}
+
+#[tokio::test]
 async fn a_throttled_start_is_made_again() {
     let bench = Bench::new().await;
     faults(&bench, vec![FaultRule::new(START, 1.0, FaultKind::Throttled).times(2)]);
@@ -130,6 +144,13 @@ async fn an_audit_with_a_failed_check_ends_with_exit_code_1_and_says_why_and_wha
     }
     assert!(partly.out.contains("failed: INSUFFICIENT_PERMISSIONS"), "{}", partly.out);
     assert!(partly.out.contains("1 of 1 non-compliant"), "the other check's result is told: {}", partly.out);
+
+    assert!(partly.err.contains("completed, but LOGGING_DISABLED_CHECK failed"), "{}", partly.err);
+    let listed = json_of(&audited(&bench, &["list", "--output", "json"]).await);
+    let id = listed["audits"][0]["taskId"].as_str().unwrap();
+    // The other check's findings are good; of the failed one there are none to look at.
+    assert!(audited(&bench, &["findings", id]).await.out.contains("SensorDevice01"));
+    refused(&bench, &["findings", id, "--check", "logging"], &["LOGGING_DISABLED_CHECK failed", "no findings"]).await;
 
     let whole = bench.run(&["audit", "start", "--checks", "logging", "--wait", "--output", "json"]).await;
     assert_eq!((whole.code, &json_of(&whole)["status"]), (1, &json!("FAILED")), "{whole:?}");

@@ -109,6 +109,13 @@ async fn a_check_that_schedules_use_is_not_switched_off_and_the_schedules_are_na
     refused(&bench, &["settings", "set", "--disable", "logging_disabled", "--yes"], &words).await;
     assert_eq!(calls(&bench, UPDATE), 0);
     audited(&bench, &["settings", "set", "--disable", "ca_certificate_expiring", "--yes"]).await;
+
+    // Whoever may not see the schedules is told by AWS.
+    let rules = vec![FaultRule::new("ListScheduledAudits", 1.0, FaultKind::Denied)];
+    bench.sandbox.iot().set_faults(Faults { seed: 1, rules });
+    let words = ["warning: failed to call ListScheduledAudits", "the scheduled audit", "audit schedule update"];
+    refused(&bench, &["settings", "set", "--disable", "logging_disabled", "--yes"], &words).await;
+    assert_eq!(shown(&bench).await["checks"]["LOGGING_DISABLED_CHECK"]["enabled"], true);
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use clap::{Args, Subcommand};
 
 const HELP: &str = "\
 The way from settings to a clean account:
-  fleetwarden audit settings set --role arn:aws:iam::123456789012:role/Audit --enable-all
+  fleetwarden audit settings set --enable-all \\
+      --role arn:aws:iam::123456789012:role/Audit
   fleetwarden audit start --all-enabled --wait
   fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0
 
 Checks are named as AWS names them, or shorter: LOGGING_DISABLED_CHECK, logging_disabled, logging.
 
-Exit codes: 0 done; 1 failed, such as an audit that did not complete; 2 wrong usage, such as
+Exit codes: 0 done; 1 failed, such as an audit that did not complete; 2 wrong usage, such as \
 an audit that does not exist, with nothing changed.";
 
 /// What `audit` is told.

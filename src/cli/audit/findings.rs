@@ -12,15 +12,16 @@ use clap::Args;
 const HELP: &str = "\
 Examples:
   fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --check device_certificate_shared
-  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --reason LOGGING_DISABLED \\
+  fleetwarden audit findings 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --suppressed
+  fleetwarden audit findings $AUDIT --check device_certificate_shared
+  fleetwarden audit findings $AUDIT --reason LOGGING_DISABLED \\
       --output json | jq '.findings[].findingId'
 
-Totals per check come first, with the checks that failed and why; then the findings, by check and
-reason code. Of a shared certificate the things that use it are shown. The table has --limit
+Totals per check come first, with the checks that failed and why; then the findings, by check and \
+reason code. Of a shared certificate the things that use it are shown. The table has --limit \
 findings, the JSON document all.
 
-Exit codes: 0 shown; 1 the audit is still in progress, or a call failed; 2 wrong usage: no such
+Exit codes: 0 shown; 1 the audit is still in progress, or a call failed; 2 wrong usage: no such \
 audit, a check that it did not run, or an audit that failed and has nothing to show.";
 
 /// What `audit findings` is told.
@@ -72,19 +73,22 @@ pub(super) async fn run(console: &Console, args: &FindingsArgs, output: OutputFo
         OutputFormat::Table => as_table(console, &audit, &filter, things, args.limit as usize).await,
     };
     let found = told.map_err(|error| failed(&error))?;
-    let troubles = audit.troubles();
-    if troubles.is_empty() {
-        return Ok(());
-    }
-    let troubles = format!("audit {id} ended {}: {}", totals::spoken(&audit.status), troubles.join("; "));
-    if found == 0 {
-        return Err(CliError::Usage(format!("{troubles}. It has no findings to show; start another audit")));
+    let Some(trouble) = totals::trouble(&audit) else { return Ok(()) };
+    if found == 0 && !is_answered(&audit, &filter) {
+        return Err(CliError::Usage(format!("{trouble}. There are no findings to show; start another audit")));
     }
     // The table has told it beneath the totals.
     if output == OutputFormat::Json {
-        eprintln!("warning: {troubles}");
+        eprintln!("warning: {trouble}");
     }
     Ok(())
+}
+
+/// Whether no findings means that nothing was found.
+fn is_answered(audit: &Audit, filter: &FindingFilter) -> bool {
+    let asked = audit.checks.iter().filter(|check| filter.check.as_ref().is_none_or(|asked| *asked == check.check));
+    let failed = asked.map(|check| check.status.as_str()).all(|status| matches!(status, "FAILED" | "CANCELED"));
+    audit.status == "COMPLETED" && !failed
 }
 
 /// The check by its name in the audit.

@@ -42,9 +42,7 @@ impl TableReport {
     /// The audit's totals, a table for each group, and what is left out.
     pub fn print(&self, audit: &Audit, walk: &Walk<'_>, filter: &FindingFilter, things_left_out: usize) {
         totals::print_totals(audit);
-        if walk.seen > 0 {
-            totals::print_troubles(audit);
-        }
+        totals::print_troubles(audit);
         for ((check, severity, reason), findings) in &self.groups {
             print::line(&format!("\n{check} ({severity}): {reason}"));
             print::line(&group(findings, filter.suppressed));

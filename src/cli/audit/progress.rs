@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Steps of a bar: waiting for data is 0, in progress 1, done all.
 const STEPS: u64 = 4;
 
-/// Letters of a check's name beside its bar; with bar and result a line fits into 80 columns.
-const NAME: usize = 40;
+/// Letters of a check's result beside its bar: `1390 of 2000 non-compliant` fits.
+const RESULT: usize = 26;
 
 /// So that a spinner turns while nothing else happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -63,22 +63,8 @@ impl Progress {
         }
     }
 
+    /// How many are done comes first, and results before names: what a small terminal cuts off is at the bottom and on the right.
     fn draw(&mut self, screen: &MultiProgress, audit: &Audit) {
-        let width = audit.checks.iter().map(|check| stem(&check.check).len()).max().unwrap_or(0).min(NAME);
-        for check in &audit.checks {
-            let bar = self.bars.entry(check.check.clone()).or_insert_with(|| {
-                let bar = screen.add(ProgressBar::new(STEPS));
-                bar.set_style(style(&format!("  {{prefix:{width}!}} {{bar:10.cyan/blue}} {{wide_msg}}")));
-                bar.set_prefix(stem(&check.check).to_owned());
-                bar
-            });
-            bar.set_position(match check.status.as_str() {
-                "WAITING_FOR_DATA_COLLECTION" => 0,
-                _ if is_done(check) => STEPS,
-                _ => 1,
-            });
-            bar.set_message(result(check));
-        }
         let all = self.all.get_or_insert_with(|| {
             let bar = screen.add(ProgressBar::new_spinner());
             bar.set_style(style("  {spinner} {wide_msg} {elapsed}"));
@@ -86,6 +72,20 @@ impl Progress {
             bar
         });
         all.set_message(format!("{} of {} checks done", audit.checks_done(), audit.checks.len()));
+        for check in &audit.checks {
+            let bar = self.bars.entry(check.check.clone()).or_insert_with(|| {
+                let bar = screen.add(ProgressBar::new(STEPS));
+                bar.set_style(style(&format!("  {{bar:10.cyan/blue}} {{prefix:{RESULT}!}} {{wide_msg}}")));
+                bar.set_message(stem(&check.check).to_owned());
+                bar
+            });
+            bar.set_position(match check.status.as_str() {
+                "WAITING_FOR_DATA_COLLECTION" => 0,
+                _ if is_done(check) => STEPS,
+                _ => 1,
+            });
+            bar.set_prefix(result(check));
+        }
     }
 }
 

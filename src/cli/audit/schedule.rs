@@ -23,10 +23,11 @@ AWS chooses the hour, and allows five schedules of an account and region.";
 const CREATE_HELP: &str = "\
 Examples:
   fleetwarden audit schedule create Nightly --daily --all-enabled
-  fleetwarden audit schedule create Weekly --weekly MON --checks device_certificate_shared,logging_disabled
+  fleetwarden audit schedule create Weekly --weekly MON \\
+      --checks device_certificate_shared,logging_disabled
   fleetwarden audit schedule create MonthEnd --monthly LAST --all-enabled
 
-AWS chooses the hour. In a month without a day 29, 30 or 31 the audit runs on its last day.
+AWS chooses the hour. In a month without a day 29, 30 or 31 the audit runs on its last day. \
 --all-enabled takes the checks that are enabled now; later ones are added with `update`.
 
 Exit codes: 0 created; 1 a call failed, or there are five already; 2 wrong usage, or the name is taken.";
@@ -35,7 +36,8 @@ const UPDATE_HELP: &str = "\
 Examples:
   fleetwarden audit schedule update Nightly --weekly SUN
   fleetwarden audit schedule update Nightly --all-enabled
-  fleetwarden audit schedule update Nightly --checks logging_disabled,device_certificate_shared
+  fleetwarden audit schedule update Nightly \\
+      --checks logging_disabled,device_certificate_shared
 
 --checks names all checks that it is to run, not those that are added.
 
@@ -47,7 +49,7 @@ Example:
 
 Audits that it has started stay, and so do their findings.
 
-Exit codes: 0 deleted; 1 not confirmed, or a call failed; 2 no such schedule, or no --yes where
+Exit codes: 0 deleted; 1 not confirmed, or a call failed; 2 no such schedule, or no --yes where \
 nobody can be asked.";
 
 /// What `audit schedule` is told.

@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 const HELP: &str = "\
 Examples:
   fleetwarden audit start --all-enabled --wait
-  fleetwarden audit start --checks logging_disabled,device_certificate_shared --wait
-  fleetwarden audit start --checks LOGGING_DISABLED_CHECK --wait --output json | jq .checks
+  fleetwarden audit start --checks logging_disabled,conflicting_client_ids
+  fleetwarden audit start --checks LOGGING_DISABLED_CHECK --wait --output json
 
-Ctrl-C ends the waiting, not the audit. If the answer to the start is lost, the audit is looked
+Ctrl-C ends the waiting, not the audit. If the answer to the start is lost, the audit is looked \
 for among the account's audits: it is never started a second time.
 
-Exit codes: 0 started, or with --wait completed, findings or none; 1 the audit or one of its checks
-failed or was cancelled, or a call failed; 2 wrong usage: an unknown check, or one that is not
+Exit codes: 0 started, or with --wait completed, findings or none; 1 the audit or one of its checks \
+failed or was cancelled, or a call failed; 2 wrong usage: an unknown check, or one that is not \
 enabled; nothing is started.";
 
 /// Asked again after this long at first, and then ever later.
@@ -138,17 +138,7 @@ pub(super) async fn wait(console: &Console, task_id: &str, output: OutputFormat)
             print::line(&totals::sentence(&audit));
         }
     }
-    verdict(&audit)
-}
-
-/// An audit that ended otherwise than well.
-fn verdict(audit: &Audit) -> Result<(), CliError> {
-    let troubles = audit.troubles();
-    if troubles.is_empty() {
-        return Ok(());
-    }
-    let status = totals::spoken(&audit.status);
-    Err(CliError::Failed(format!("audit {} ended {status}: {}", audit.task_id, troubles.join("; "))))
+    totals::trouble(&audit).map_or(Ok(()), |trouble| Err(CliError::Failed(trouble)))
 }
 
 /// The audit once it has ended; `None` if it was stopped before.

@@ -13,24 +13,24 @@ use serde_json::{Value, json};
 
 const SUPPRESS_HELP: &str = "\
 Examples:
-  fleetwarden audit suppress --check iot_policy_overly_permissive --resource LabPolicy:3 \\
-      --until 2027-03-31 --why \"lab devices, gone by then\"
-  fleetwarden audit suppress --check logging_disabled --resource 123456789012 --indefinitely \\
-      --why \"logged elsewhere\"
-  fleetwarden audit suppress --finding 11111111-1111-4111-8111-111111111111 --until 30d \\
-      --why \"replaced in October\"
+  fleetwarden audit suppress --check iot_policy_overly_permissive \\
+      --resource LabPolicy:3 --until 2027-03-31 --why \"lab devices\"
+  fleetwarden audit suppress --check logging_disabled \\
+      --resource 123456789012 --indefinitely --why \"logged elsewhere\"
+  fleetwarden audit suppress --finding 11111111-1111-4111-8111-111111111111 \\
+      --until 30d --why \"replaced in October\"
 
 A resource is written by what the check looks at:
-  certificates, CA certificates   the id (64 hexadecimal characters) or the ARN
-  policies                        NAME:VERSION, or NAME for the version that is the default now
-  role aliases                    NAME or the ARN
-  account settings                the account's id
-  Cognito identity pools          REGION:UUID
-  client ids                      the client id
-  anything                        as the API writes it: '{\"deviceCertificateId\": \"...\"}'
+  (CA) certificates   the id (64 hexadecimal characters) or the ARN
+  policies            NAME:VERSION, or NAME for its default version now
+  role aliases        NAME or the ARN
+  account settings    the account's id
+  Cognito pools       REGION:UUID
+  client ids          the client id
+  anything            as the API does: '{\"deviceCertificateId\": \"...\"}'
 A policy's new version is another resource: the suppression does not cover it.
 
-Exit codes: 0 suppressed, or it was so already; 1 a call failed; 2 wrong usage, or suppressed
+Exit codes: 0 suppressed, or it was so already; 1 a call failed; 2 wrong usage, or suppressed \
 otherwise already.";
 
 const LIST_HELP: &str = "\
@@ -40,7 +40,8 @@ Examples:
 
 const UNSUPPRESS_HELP: &str = "\
 Examples:
-  fleetwarden audit unsuppress --check iot_policy_overly_permissive --resource LabPolicy:3
+  fleetwarden audit unsuppress --check iot_policy_overly_permissive \\
+      --resource LabPolicy:3
   fleetwarden audit unsuppress --finding 11111111-1111-4111-8111-111111111111
 
 From the next audit on its findings count again, and get their mitigation.

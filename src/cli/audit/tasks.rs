@@ -23,9 +23,9 @@ const LIST_HELP: &str = "\
 Examples:
   fleetwarden audit list
   fleetwarden audit list --since 30d --status failed
-  fleetwarden audit list --since 2026-11-01 --until 2026-11-08 --type scheduled --output json
+  fleetwarden audit list --since 2026-11-01 --until 2026-11-08 --type scheduled
 
-Times are those of the beginning, UTC. AWS keeps audits for 90 days. Each audit that is listed
+Times are those of the beginning, UTC. AWS keeps audits for 90 days. Each audit that is listed \
 costs a call, so of more than --limit the rest is only counted.";
 
 const STATUS_HELP: &str = "\
@@ -33,7 +33,7 @@ Examples:
   fleetwarden audit status 0f1e2d3c4b5a69788796a5b4c3d2e1f0
   fleetwarden audit status 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --wait
 
-Exit codes: 0 shown; 1 a call failed, or with --wait the audit or one of its checks failed or was
+Exit codes: 0 shown; 1 a call failed, or with --wait the audit or one of its checks failed or was \
 cancelled; 2 no such audit.";
 
 const CANCEL_HELP: &str = "\

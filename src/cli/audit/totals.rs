@@ -63,6 +63,16 @@ fn resources(n: u64) -> String {
     if n == 1 { "1 resource".to_owned() } else { format!("{n} resources") }
 }
 
+/// How an audit ended that is no full answer, and why; `None` if all went well.
+pub(super) fn trouble(audit: &Audit) -> Option<String> {
+    let troubles = audit.troubles().join("; ");
+    let how = match audit.status.as_str() {
+        "COMPLETED" => "completed, but ".to_owned(),
+        status => format!("ended {}: ", spoken(status)),
+    };
+    (!troubles.is_empty()).then(|| format!("audit {} {how}{troubles}", audit.task_id))
+}
+
 /// Where it stands, in a line.
 pub(super) fn sentence(audit: &Audit) -> String {
     let id = &audit.task_id;

@@ -192,7 +192,7 @@ fn alerts_after(now: &Alerts, wanted: &Wanted, mistakes: &mut Vec<String>) -> Al
     // Whoever names a first topic wants to be told.
     let first = now.topic_arn.is_none() && wanted.alert_topic.is_some();
     let after = Alerts { enabled: wanted.alerts.unwrap_or(now.enabled || first), topic_arn, role_arn };
-    if (after.enabled || wanted.alert_topic.is_some()) && after != *now {
+    if after.enabled && after != *now {
         if after.topic_arn.is_none() {
             mistakes.push("alerts need a topic: --alert-topic arn:aws:sns:REGION:ACCOUNT:NAME".to_owned());
         }
