@@ -4,6 +4,7 @@
 //! The worker needs none of it: its calls are in [`crate::mitigation::IotControl`]. Here is one file for each noun, an `impl` of
 //! [`Console`] in each; arguments and answers are plain values, checked by whoever makes them before anything is called.
 
+mod actions;
 mod audit_tasks;
 mod audits;
 pub mod check_name;
@@ -16,6 +17,7 @@ mod settings;
 pub mod settings_change;
 mod suppressions;
 
+pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use audit_tasks::{AuditFilter, Started};
 pub use audits::{Audit, is_done};
 pub use client::Console;
