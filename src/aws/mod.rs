@@ -1,10 +1,11 @@
-//! The room below the adapters: how an AWS client is built, how its errors are classified, and how the in-memory twins are made to
-//! fail.
+//! The room below the adapters: how an AWS client is built, how its errors are classified, what it takes as an ARN or a
+//! name, and how the in-memory twins are made to fail.
 
 mod classify;
 mod clients;
 mod error;
 mod fate;
+pub mod syntax;
 
 pub use classify::{Effect, classify, classify_entry};
 pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};

@@ -136,7 +136,7 @@ pub enum DlqCommand {
 }
 
 /// A span of time with days, which have 24 hours here.
-fn age(text: &str) -> Result<jiff::SignedDuration, String> {
+pub(super) fn age(text: &str) -> Result<jiff::SignedDuration, String> {
     let wrong = || "write a duration such as 7d, 12h or 1d 6h".to_owned();
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     let age = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;

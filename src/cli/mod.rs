@@ -1,5 +1,6 @@
 //! One file per command; they print, and decide nothing.
 
+mod actions;
 mod ask;
 mod audit;
 mod bar;

@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use super::{CliError, OutputFormat, audit, dlq, findings, replay, run, status};
+use super::{CliError, OutputFormat, actions, audit, dlq, findings, replay, run, status};
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -69,6 +69,8 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Mitigates an audit's findings now: shows the plan, asks, then enqueues or delegates
     Mitigate(Box<super::mitigate::MitigateArgs>),
+    /// Device Defender's own mitigation actions, and the tasks that apply them
+    Actions(actions::ActionsArgs),
     /// What the ledger knows of findings
     Findings(findings::FindingsArgs),
     /// The dead letters: what was given up, and why
@@ -96,6 +98,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Policy(args) => super::policy::run(&args, output),
         Command::Audit(args) => audit::run(&args, output).await,
         Command::Mitigate(args) => super::mitigate::run(&args, output).await,
+        Command::Actions(args) => actions::run(&args, output).await,
         Command::Findings(args) => findings::run(&args, output).await,
         Command::Dlq(args) => dlq::run(&args, output).await,
         Command::Replay(args) => replay::run(&args, output).await,

@@ -3,6 +3,7 @@
 use super::certificate::{device_certificates, related_calls};
 use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
 use super::port::{IotControl, Page};
+use crate::aws::syntax::partition_of;
 use crate::aws::{CallError, Class};
 use crate::budget::Operation;
 use crate::finding::{ActionType, Finding};
@@ -207,11 +208,7 @@ where
 
 /// The ARN that `ListPrincipalThings` wants; findings carry only the id.
 fn certificate_arn(region: &str, account: &str, id: &str) -> String {
-    let partition = match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
+    let partition = partition_of(region);
     format!("arn:{partition}:iot:{region}:{account}:cert/{id}")
 }
 

@@ -6,6 +6,7 @@ use super::reader::{Fields, Reader, alternatives};
 use super::schema;
 use super::yaml::{Node, Place, Yaml};
 use super::{Action, BLANK_POLICY, LogLevel};
+use crate::aws::syntax::{is_role_arn, is_thing_group_name, is_topic_arn};
 use crate::finding::ActionType;
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -43,7 +44,8 @@ pub(super) fn read_action(reader: &mut Reader, node: &Node, rule: &str) -> Optio
         }
         ActionType::EnableIotLogging => {
             let fields = parameters::<Logging>(reader, node, &what)?;
-            let role_arn = read_arn(reader, &fields, "role_arn", "arn:aws:iam::123456789012:role/IoTLogging", is_role);
+            let role_arn =
+                read_arn(reader, &fields, "role_arn", "arn:aws:iam::123456789012:role/IoTLogging", is_role_arn);
             let level = reader.required(&fields, "level", "`level: ERROR`");
             let levels = LogLevel::ALL.map(|level| (level.as_str(), level));
             let level = level.and_then(|node| reader.choice(node, "`level`", &levels));
@@ -52,7 +54,7 @@ pub(super) fn read_action(reader: &mut Reader, node: &Node, rule: &str) -> Optio
         ActionType::PublishFindingToSns => {
             let fields = parameters::<Topic>(reader, node, &what)?;
             let example = "arn:aws:sns:us-east-1:123456789012:topic (a standard topic)";
-            let topic_arn = read_arn(reader, &fields, "topic_arn", example, is_topic)?;
+            let topic_arn = read_arn(reader, &fields, "topic_arn", example, is_topic_arn)?;
             Some(Action::PublishFindingToSns { topic_arn })
         }
     }
@@ -103,8 +105,7 @@ fn read_groups(reader: &mut Reader, fields: &Fields<'_>) -> Option<Vec<String>> 
 
 /// AWS IoT's rule for the name of a thing group.
 pub(super) fn check_group_name(reader: &mut Reader, at: Place, name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
-    let good = (1..=128).contains(&name.len()) && name.bytes().all(fits);
+    let good = is_thing_group_name(name);
     if !good {
         reader.error(
             at,
@@ -172,34 +173,13 @@ fn read_arn(
     fields: &Fields<'_>,
     name: &str,
     example: &str,
-    fits: fn(&[&str]) -> bool,
+    fits: fn(&str) -> bool,
 ) -> Option<String> {
     let node = reader.required(fields, name, &format!("`{name}: {example}`"))?;
     let arn = reader.text(node, &format!("`{name}`"), example)?;
-    let parts: Vec<_> = arn.splitn(6, ':').collect();
-    let partition = parts.get(1).is_some_and(|partition| matches!(*partition, "aws" | "aws-cn" | "aws-us-gov"));
-    if parts.len() != 6 || parts[0] != "arn" || !partition || arn.len() > 2048 || !fits(&parts) {
+    if !fits(arn) {
         reader.error(node.at, format!("`{name}` is `{arn}`, which is no such ARN; write one like {example}"));
         return None;
     }
     Some(arn.to_owned())
-}
-
-fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn is_role(parts: &[&str]) -> bool {
-    let name = parts[5].strip_prefix("role/").unwrap_or_default();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@/-".contains(&byte);
-    parts[2] == "iam" && parts[3].is_empty() && is_account(parts[4]) && !name.is_empty() && name.bytes().all(fits)
-}
-
-/// A FIFO topic (`.fifo`) would need a message group, and its name has a dot, which no standard topic has.
-fn is_topic(parts: &[&str]) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    let name = parts[5];
-    let region =
-        !parts[3].is_empty() && parts[3].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    parts[2] == "sns" && region && is_account(parts[4]) && (1..=256).contains(&name.len()) && name.bytes().all(fits)
 }

@@ -155,6 +155,20 @@ pub struct MitigationAction {
     pub modified_at: Option<i64>,
 }
 
+impl MitigationAction {
+    pub(super) fn of_task(action: types::MitigationAction) -> Self {
+        Self {
+            name: action.name.unwrap_or_default(),
+            id: action.id,
+            arn: None,
+            role_arn: action.role_arn.unwrap_or_default(),
+            params: ActionParams::from_api(None, action.action_params),
+            created_at: None,
+            modified_at: None,
+        }
+    }
+}
+
 /// An entry of `ListMitigationActions`, which does not tell the type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionName {

@@ -12,10 +12,12 @@ pub mod choice;
 mod client;
 mod findings;
 pub mod resource_text;
+mod role;
 mod schedules;
 mod settings;
 pub mod settings_change;
 mod suppressions;
+mod tasks;
 
 pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use audit_tasks::{AuditFilter, Started};
@@ -30,3 +32,5 @@ pub use suppressions::{Suppression, Until, check_why};
 
 /// The most that one page of a Device Defender list holds.
 const PAGE: i32 = 250;
+pub use role::ActionRole;
+pub use tasks::{Execution, FindingName, MitigationTask, TaskCounts, TaskFilter, TaskName, TaskTarget};
