@@ -1,6 +1,6 @@
 //! `fleetwarden findings`: what the ledger knows.
 
-use super::{CliError, OutputFormat, print};
+use super::{CliError, OutputFormat, findings_verify, print};
 use crate::aws::{CallError, Clients, load_config};
 use crate::finding::catalogue;
 use crate::ledger::{DynamoLedger, Filter, Ledger, Lineage, Record, Replayed, Status};
@@ -19,7 +19,19 @@ Examples:
 const HELP: &str = "\
 Examples:
   fleetwarden findings list --status dead
-  fleetwarden findings show 11111111-1111-4111-8111-111111111111";
+  fleetwarden findings show 11111111-1111-4111-8111-111111111111
+  fleetwarden findings verify 11111111-1111-4111-8111-111111111111";
+
+const VERIFY_HELP: &str = "\
+Examples:
+  fleetwarden findings verify 11111111-1111-4111-8111-111111111111
+  fleetwarden findings verify --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0
+  fleetwarden findings verify --audit $TASK --output json | jq -r '.notHolding[] | select(.verdict == \"reverted\") | .findingId'
+
+Reads each resource as it is now, inside the budgets that the workers share, and changes nothing. Only what is mitigated or compliant
+can hold; of the rest it says that nothing was done. A publication cannot be read back.
+
+Exit codes: 0 nothing was reverted; 1 something was, or could not be read; 2 the ledger does not know the finding or the audit.";
 
 const SHOW_HELP: &str = "\
 Example:
@@ -66,6 +78,16 @@ pub enum FindingsCommand {
         #[arg(value_name = "FINDING")]
         id: String,
     },
+    /// Whether what was done still holds: reads the live state back and compares
+    #[command(after_help = VERIFY_HELP)]
+    Verify {
+        /// The finding's id
+        #[arg(value_name = "FINDING", required_unless_present = "audit", conflicts_with = "audit")]
+        id: Option<String>,
+        /// Every finding of this audit
+        #[arg(long, value_name = "TASK")]
+        audit: Option<String>,
+    },
 }
 
 fn status(text: &str) -> Result<Status, String> {
@@ -83,7 +105,7 @@ fn status(text: &str) -> Result<Status, String> {
 pub async fn run(args: &FindingsArgs, output: OutputFormat) -> Result<(), CliError> {
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
-    let ledger = DynamoLedger::new(clients.dynamodb, args.table.clone());
+    let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.table.clone());
     match &args.command {
         FindingsCommand::List { status, check, resource, audit, limit } => {
             let filter = Filter {
@@ -95,6 +117,11 @@ pub async fn run(args: &FindingsArgs, output: OutputFormat) -> Result<(), CliErr
             list(&ledger, &filter, *limit as usize, output).await
         }
         FindingsCommand::Show { id } => show(&ledger, id, output).await,
+        FindingsCommand::Verify { id, audit } => match (id, audit) {
+            (Some(id), _) => findings_verify::one(&clients, &ledger, id, output).await,
+            (None, Some(task)) => findings_verify::audit(&clients, &ledger, task, output).await,
+            (None, None) => Err(CliError::Usage("name a finding, or an audit by --audit".to_owned())),
+        },
     }
 }
 
@@ -210,7 +237,7 @@ fn replayed(replayed: &Replayed) -> String {
 }
 
 /// The id without the ledger's prefix.
-fn id_of(record: &Record) -> &str {
+pub(super) fn id_of(record: &Record) -> &str {
     record.subject.key.strip_prefix("finding#").unwrap_or(&record.subject.key)
 }
 

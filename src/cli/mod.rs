@@ -9,6 +9,7 @@ mod demo;
 mod dlq;
 pub mod error;
 mod findings;
+mod findings_verify;
 mod letters;
 mod mitigate;
 mod mitigate_print;

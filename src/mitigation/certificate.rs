@@ -1,7 +1,8 @@
 //! `UPDATE_DEVICE_CERTIFICATE` and `UPDATE_CA_CERTIFICATE`: not ACTIVE any more. Never REVOKED, which nobody could undo (P5).
 
-use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
+use super::job::{ActionError, Job, Journal, Steps, does_not_fit, not_taken_effect};
 use super::port::{CertificateStatus, IotControl};
+use super::verify::{Found, Verdict, of_many};
 use crate::aws::{CallError, Class};
 use crate::budget::Operation;
 use crate::finding::{ActionType, Finding, ResourceIdentifier};
@@ -18,7 +19,7 @@ pub(super) async fn deactivate_devices<I: IotControl, J: Journal>(
     steps: &mut Steps,
 ) -> Result<(), ActionError> {
     let action = ActionType::UpdateDeviceCertificate;
-    let certificates = device_certificates(job, action).await?;
+    let certificates = device_certificates(job.iot, job.finding, action).await?;
     for id in &certificates {
         let (read, write) = (|| job.iot.describe_certificate(id), || job.iot.deactivate_certificate(id));
         deactivate(job, steps, (action, id), read, write).await?;
@@ -45,7 +46,7 @@ pub(super) async fn deactivate_ca<I: IotControl, J: Journal>(
 ) -> Result<(), ActionError> {
     let action = ActionType::UpdateCaCertificate;
     let ResourceIdentifier::CaCertificate(id) = &job.finding.resource.identifier else {
-        return Err(job.does_not_fit(action));
+        return Err(does_not_fit(job.finding, action));
     };
     let (read, write) = (|| job.iot.describe_ca_certificate(id), || job.iot.deactivate_ca_certificate(id));
     deactivate(job, steps, (action, id), read, write).await
@@ -60,18 +61,19 @@ pub(super) fn ca_calls(read_back: bool) -> Vec<Operation> {
 
 /// The device certificates that the finding is about. Intermediate-CA findings name the issuer; its devices' certificates come
 /// only from `ListRelatedResourcesForAuditFinding` (AWS's operation documentation).
-pub(super) async fn device_certificates<I: IotControl, J: Journal>(
-    job: &Job<'_, I, J>,
+pub(super) async fn device_certificates<I: IotControl>(
+    iot: &I,
+    finding: &Finding,
     action: ActionType,
 ) -> Result<Vec<String>, ActionError> {
-    match &job.finding.resource.identifier {
+    match &finding.resource.identifier {
         ResourceIdentifier::DeviceCertificate(id) => Ok(vec![id.clone()]),
         ResourceIdentifier::DeviceCertificateArn(arn) => match arn.rsplit_once("cert/") {
             Some((_, id)) => Ok(vec![id.to_owned()]),
-            None => Err(job.does_not_fit(action)),
+            None => Err(does_not_fit(finding, action)),
         },
-        ResourceIdentifier::IssuerCertificate { .. } => related_certificates(job).await,
-        _ => Err(job.does_not_fit(action)),
+        ResourceIdentifier::IssuerCertificate { .. } => related_certificates(iot, finding).await,
+        _ => Err(does_not_fit(finding, action)),
     }
 }
 
@@ -83,11 +85,11 @@ pub(super) fn related_calls(finding: &Finding) -> Vec<Operation> {
     }
 }
 
-async fn related_certificates<I: IotControl, J: Journal>(job: &Job<'_, I, J>) -> Result<Vec<String>, ActionError> {
+async fn related_certificates<I: IotControl>(iot: &I, finding: &Finding) -> Result<Vec<String>, ActionError> {
     let mut ids = Vec::new();
     let mut next = None;
     loop {
-        let page = job.iot.list_related_resources(&job.finding.finding_id, next).await?;
+        let page = iot.list_related_resources(&finding.finding_id, next).await?;
         ids.extend(page.items.into_iter().filter_map(|resource| match resource.identifier {
             ResourceIdentifier::DeviceCertificate(id) => Some(id),
             ResourceIdentifier::DeviceCertificateArn(arn) => arn.rsplit_once("cert/").map(|(_, id)| id.to_owned()),
@@ -98,7 +100,7 @@ async fn related_certificates<I: IotControl, J: Journal>(job: &Job<'_, I, J>) ->
                 reason: "too_many_certificates",
                 message: format!(
                     "finding {} relates to more than {MAX_CERTIFICATES} device certificates; deactivate them by their CA, or in parts",
-                    job.finding.finding_id
+                    finding.finding_id
                 ),
             });
         }
@@ -109,6 +111,54 @@ async fn related_certificates<I: IotControl, J: Journal>(job: &Job<'_, I, J>) ->
             return Ok(ids);
         }
     }
+}
+
+/// Whether the step's device certificate is still out of use. A step that names the finding's own resource, as those of Device
+/// Defender's tasks do, is about all of its certificates.
+pub(super) async fn found_devices<I: IotControl>(iot: &I, finding: &Finding, step: &Step) -> Result<Found, CallError> {
+    if is_id(&step.target) {
+        return found(iot.describe_certificate(&step.target).await);
+    }
+    let certificates = match device_certificates(iot, finding, ActionType::UpdateDeviceCertificate).await {
+        Ok(certificates) => certificates,
+        Err(ActionError::Call(error)) if error.class == Class::Gone => {
+            return Ok(Found::new(Verdict::CannotBeTold, "Device Defender has no finding of that id any more"));
+        }
+        Err(ActionError::Call(error)) => return Err(error),
+        Err(ActionError::Refused { message, .. }) => return Ok(Found::new(Verdict::CannotBeTold, message)),
+        Err(ActionError::LostClaim) => return Ok(Found::new(Verdict::CannotBeTold, "the reading was cut short")),
+    };
+    let mut each = Vec::with_capacity(certificates.len());
+    for id in certificates {
+        let found = found(iot.describe_certificate(&id).await)?;
+        each.push((id, found));
+    }
+    Ok(of_many(each))
+}
+
+/// Whether the finding's CA certificate is still out of use.
+pub(super) async fn found_ca<I: IotControl>(iot: &I, finding: &Finding, step: &Step) -> Result<Found, CallError> {
+    let id = match &finding.resource.identifier {
+        ResourceIdentifier::CaCertificate(id) => id,
+        _ => &step.target,
+    };
+    found(iot.describe_ca_certificate(id).await)
+}
+
+fn found(status: Result<CertificateStatus, CallError>) -> Result<Found, CallError> {
+    match status {
+        Ok(status) => {
+            let verdict = if status.is_active() { Verdict::Reverted } else { Verdict::Holds };
+            Ok(Found::new(verdict, status.status).since(status.modified_at))
+        }
+        Err(error) if error.class == Class::Gone => Ok(Found::new(Verdict::Gone, "the certificate no longer exists")),
+        Err(error) => Err(error),
+    }
+}
+
+/// A certificate's id: 64 hexadecimal characters.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Reads, compares, writes, reads back: device and CA certificates differ only in the calls.
@@ -142,8 +192,8 @@ where
         Err(error) => return Err(error.into()),
         Ok(status) if !status.is_active() => {
             steps.put(match steps.intended(action, id) {
-                Some(_) => ours(StepOutcome::Changed, &format!("an earlier attempt took effect: {}", status.0)),
-                None => in_order(format!("it was {} already", status.0)),
+                Some(_) => ours(StepOutcome::Changed, &format!("an earlier attempt took effect: {}", status.status)),
+                None => in_order(format!("it was {} already", status.status)),
             });
             return Ok(());
         }
@@ -158,7 +208,7 @@ where
                     let message = format!("{id} still reads ACTIVE after it was deactivated");
                     return Err(CallError::new(Class::Transient, "DescribeCertificate", message).into());
                 }
-                status => ours(StepOutcome::Changed, &format!("read back: {}", status.0)),
+                status => ours(StepOutcome::Changed, &format!("read back: {}", status.status)),
             }
         }
         Ok(()) => ours(StepOutcome::Changed, "INACTIVE"),
@@ -167,7 +217,7 @@ where
             steps.put(ours(StepOutcome::Intended, ""));
             match read().await {
                 Ok(status) if status.is_active() => return Err(not_taken_effect(error)),
-                Ok(status) => ours(StepOutcome::Changed, &format!("read back after a lost reply: {}", status.0)),
+                Ok(status) => ours(StepOutcome::Changed, &format!("read back after a lost reply: {}", status.status)),
                 Err(reading) if reading.class == Class::Gone => gone(),
                 Err(reading) => return Err(reading.into()),
             }
@@ -175,7 +225,7 @@ where
         // A state that changed under us (CertificateStateException): the state itself says what is true.
         Err(error) if error.class == Class::Permanent => match read().await {
             Ok(status) if status.is_active() => return Err(error.into()),
-            Ok(status) => in_order(format!("it became {} meanwhile", status.0)),
+            Ok(status) => in_order(format!("it became {} meanwhile", status.status)),
             Err(reading) if reading.class == Class::Gone => gone(),
             Err(reading) => return Err(reading.into()),
         },

@@ -112,9 +112,11 @@ impl IotControl for AwsIot {
         const OPERATION: &str = "DescribeCertificate";
         let answer = self.iot.describe_certificate().certificate_id(id).send().await;
         let answer = answer.map_err(|error| classify(OPERATION, Effect::Read, error))?;
-        let status = answer.certificate_description.and_then(|description| description.status);
+        let description = answer.certificate_description;
+        let modified_at = description.as_ref().and_then(|description| description.last_modified_date);
+        let status = description.and_then(|description| description.status);
         let status = status.ok_or_else(|| incomplete(OPERATION, "status", Effect::Read))?;
-        Ok(CertificateStatus(status.as_str().to_owned()))
+        Ok(CertificateStatus { status: status.as_str().to_owned(), modified_at: modified_at.and_then(milliseconds) })
     }
 
     async fn deactivate_certificate(&self, id: &str) -> Result<(), CallError> {
@@ -127,9 +129,11 @@ impl IotControl for AwsIot {
         const OPERATION: &str = "DescribeCACertificate";
         let answer = self.iot.describe_ca_certificate().certificate_id(id).send().await;
         let answer = answer.map_err(|error| classify(OPERATION, Effect::Read, error))?;
-        let status = answer.certificate_description.and_then(|description| description.status);
+        let description = answer.certificate_description;
+        let modified_at = description.as_ref().and_then(|description| description.last_modified_date);
+        let status = description.and_then(|description| description.status);
         let status = status.ok_or_else(|| incomplete(OPERATION, "status", Effect::Read))?;
-        Ok(CertificateStatus(status.as_str().to_owned()))
+        Ok(CertificateStatus { status: status.as_str().to_owned(), modified_at: modified_at.and_then(milliseconds) })
     }
 
     async fn deactivate_ca_certificate(&self, id: &str) -> Result<(), CallError> {
@@ -176,6 +180,7 @@ impl IotControl for AwsIot {
                 .default_version_id
                 .ok_or_else(|| incomplete(OPERATION, "defaultVersionId", Effect::Read))?,
             document: answer.policy_document.ok_or_else(|| incomplete(OPERATION, "policyDocument", Effect::Read))?,
+            modified_at: answer.last_modified_date.and_then(milliseconds),
         })
     }
 

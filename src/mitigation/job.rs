@@ -91,13 +91,18 @@ impl<I, J: Journal> Job<'_, I, J> {
 
     /// The refusal of an action that does not fit the finding's resource.
     pub(crate) fn does_not_fit(&self, action: ActionType) -> ActionError {
-        ActionError::Refused {
-            reason: "action_does_not_fit",
-            message: format!(
-                "{action} cannot act on the {} that finding {} names; give the rule a `check:` list of checks that this action fits",
-                self.finding.resource.kind, self.finding.finding_id
-            ),
-        }
+        does_not_fit(self.finding, action)
+    }
+}
+
+/// The refusal of an action that does not fit the finding's resource.
+pub(super) fn does_not_fit(finding: &Finding, action: ActionType) -> ActionError {
+    ActionError::Refused {
+        reason: "action_does_not_fit",
+        message: format!(
+            "{action} cannot act on the {} that finding {} names; give the rule a `check:` list of checks that this action fits",
+            finding.resource.kind, finding.finding_id
+        ),
     }
 }
 

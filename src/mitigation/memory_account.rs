@@ -52,12 +52,12 @@ pub(super) fn status(
 ) -> Result<CertificateStatus, CallError> {
     let status =
         certificates.get(id).ok_or_else(|| call.gone(NOT_FOUND, format!("certificate {id} does not exist")))?;
-    Ok(CertificateStatus(status.clone()))
+    Ok(CertificateStatus { status: status.clone(), modified_at: None })
 }
 
 /// Only ACTIVE and INACTIVE change into each other; REVOKED is for ever, and a pending transfer is refused.
 pub(super) fn deactivate(call: Call, certificates: &mut BTreeMap<String, String>, id: &str) -> Result<(), CallError> {
-    let CertificateStatus(status) = status(call, certificates, id)?;
+    let CertificateStatus { status, .. } = status(call, certificates, id)?;
     if !matches!(status.as_str(), "ACTIVE" | "INACTIVE") {
         let message = format!("certificate {id} is {status} and cannot become INACTIVE");
         return Err(call.refuse("CertificateStateException", message));
@@ -103,7 +103,7 @@ impl Account {
     pub fn policy_state(&self, call: Call, name: &str) -> Result<PolicyState, CallError> {
         let policy = self.policy(call, name)?;
         let document = self.policy_document(call, name, &policy.default.to_string())?;
-        Ok(PolicyState { default_version: policy.default.to_string(), document })
+        Ok(PolicyState { default_version: policy.default.to_string(), document, modified_at: None })
     }
 
     pub fn policy_versions(&self, call: Call, name: &str) -> Result<Vec<PolicyVersion>, CallError> {

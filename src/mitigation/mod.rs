@@ -16,6 +16,7 @@ mod policy_version;
 mod port;
 mod publish;
 mod survey;
+mod verify;
 
 pub(crate) use apply::effect;
 pub use apply::{Effect, apply};
@@ -32,3 +33,4 @@ pub use port::{
     PolicyState, PolicyVersion,
 };
 pub(crate) use survey::survey;
+pub use verify::{Found, Verdict, Verified, VerifiedStep, verify};

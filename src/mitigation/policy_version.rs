@@ -4,11 +4,12 @@
 //! before, is in the ledger first; whoever comes after a crash or a lost reply reads the default document before anything else.
 //! The caller holds the policy's lock, so that two findings on one policy cannot both create a version.
 
-use super::job::{ActionError, Job, Journal, Steps, not_taken_effect};
+use super::job::{ActionError, Job, Journal, Steps, does_not_fit, not_taken_effect};
 use super::port::{IotControl, PolicyVersion};
-use crate::aws::Class;
+use super::verify::{Found, Verdict};
+use crate::aws::{CallError, Class};
 use crate::budget::Operation;
-use crate::finding::{ActionType, ResourceIdentifier};
+use crate::finding::{ActionType, Finding, ResourceIdentifier};
 use crate::ledger::{Step, StepOutcome};
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ pub(super) async fn replace_default<I: IotControl, J: Journal>(
     template: &str,
 ) -> Result<(), ActionError> {
     let ResourceIdentifier::PolicyVersion { policy, version } = &job.finding.resource.identifier else {
-        return Err(job.does_not_fit(ACTION));
+        return Err(does_not_fit(job.finding, ACTION));
     };
     let state = match job.iot.get_policy(policy).await {
         Ok(state) => state,
@@ -123,6 +124,73 @@ fn oldest_other(versions: &[PolicyVersion]) -> Option<String> {
         .filter(|version| !version.is_default)
         .min_by_key(|version| version.id.parse::<u64>().unwrap_or(u64::MAX))
         .map(|version| version.id.clone())
+}
+
+/// Whether the document that was put in force still is, or, for a finding that was out of date, whether it still is.
+pub(super) async fn found<I: IotControl>(iot: &I, finding: &Finding, step: &Step) -> Result<Found, CallError> {
+    let (policy, was) = match &finding.resource.identifier {
+        ResourceIdentifier::PolicyVersion { policy, version } => (policy.as_str(), Some(version.as_str())),
+        _ => (step.target.as_str(), None),
+    };
+    let state = match iot.get_policy(policy).await {
+        Ok(state) => state,
+        Err(error) if error.class == Class::Gone => {
+            return Ok(Found::new(Verdict::Gone, "the policy no longer exists"));
+        }
+        Err(error) => return Err(error),
+    };
+    let now = state.default_version.as_str();
+    let is_back = was == Some(now);
+    let about = if is_back { ", the one that the finding was about" } else { "" };
+    let (verdict, words) = match version_in(&step.detail) {
+        _ if step.outcome == StepOutcome::Stale => {
+            let verdict = if is_back { Verdict::Reverted } else { Verdict::Holds };
+            (verdict, format!("version {now} is in force{about}"))
+        }
+        Some(ours) if ours == now => (Verdict::Holds, format!("version {now} is in force")),
+        Some(ours) => match iot.get_policy_version(policy, ours).await {
+            Ok(document) if same_document(&document, &state.document) => {
+                (Verdict::Holds, format!("version {now} is in force, with the document of version {ours}"))
+            }
+            Ok(_) => (Verdict::Reverted, format!("version {now} is in force{about}, no longer version {ours}")),
+            Err(error) if error.class == Class::Gone => {
+                let verdict = if allows_nothing(&state.document) {
+                    Verdict::Holds
+                } else if is_back {
+                    Verdict::Reverted
+                } else {
+                    Verdict::CannotBeTold
+                };
+                (verdict, format!("version {now} is in force{about}; version {ours} was deleted"))
+            }
+            Err(error) => return Err(error),
+        },
+        // Device Defender's own engine does not say which version it made, and its template's text is not public.
+        None if allows_nothing(&state.document) => {
+            (Verdict::Holds, format!("version {now} is in force, which allows nothing"))
+        }
+        None => (Verdict::Reverted, format!("version {now} is in force{about}, which is not blank")),
+    };
+    Ok(Found::new(verdict, words).since(state.modified_at))
+}
+
+/// The version that a step says is in force.
+fn version_in(detail: &str) -> Option<&str> {
+    let named = detail.split("version ").skip(1).filter_map(|after| {
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        after.get(..digits).filter(|digits| !digits.is_empty())
+    });
+    named.last()
+}
+
+/// A document without a statement that allows something.
+fn allows_nothing(document: &str) -> bool {
+    let allows = |statement: &Value| statement.get("Effect").is_none_or(|effect| effect != "Deny");
+    match serde_json::from_str::<Value>(document).ok().and_then(|document| document.get("Statement").cloned()) {
+        Some(Value::Array(statements)) => !statements.iter().any(allows),
+        Some(statement) => !allows(&statement),
+        None => false,
+    }
 }
 
 /// Equal as JSON: AWS keeps the text as sent, but white space and member order mean nothing.

@@ -17,14 +17,19 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// A device or CA certificate's status: `ACTIVE`, `INACTIVE`, `REVOKED`, ... (free string in the API).
+/// How a device or CA certificate stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateStatus(pub String);
+pub struct CertificateStatus {
+    /// `ACTIVE`, `INACTIVE`, `REVOKED`, ... (free string in the API).
+    pub status: String,
+    /// When it was last changed, milliseconds since the epoch.
+    pub modified_at: Option<i64>,
+}
 
 impl CertificateStatus {
     /// Devices can connect with it.
     pub fn is_active(&self) -> bool {
-        self.0 == "ACTIVE"
+        self.status == "ACTIVE"
     }
 }
 
@@ -35,6 +40,8 @@ pub struct PolicyState {
     pub default_version: String,
     /// The default version's document, JSON text.
     pub document: String,
+    /// When the policy was last changed, milliseconds since the epoch.
+    pub modified_at: Option<i64>,
 }
 
 /// One version of a policy.

@@ -23,7 +23,7 @@ pub(crate) async fn survey<I: IotControl, J: Journal>(
     match action {
         Action::UpdateDeviceCertificate => {
             let mut steps = Vec::new();
-            for id in device_certificates(job, kind).await? {
+            for id in device_certificates(job.iot, job.finding, kind).await? {
                 steps.push(certificate(job, kind, &id, job.iot.describe_certificate(&id).await)?);
             }
             Ok(or_nothing_related(job, kind, steps))
@@ -36,7 +36,7 @@ pub(crate) async fn survey<I: IotControl, J: Journal>(
         }
         Action::AddThingsToThingGroup { thing_groups, .. } => {
             let mut steps = Vec::new();
-            for id in device_certificates(job, kind).await? {
+            for id in device_certificates(job.iot, job.finding, kind).await? {
                 steps.push(members(job, &id, thing_groups).await?);
             }
             Ok(or_nothing_related(job, kind, steps))
@@ -93,7 +93,7 @@ fn certificate<I, J: Journal>(
         Ok(status) if status.is_active() => {
             Ok(Step { prior: Some(json!({ "status": "ACTIVE" })), ..job.step(kind, id, StepOutcome::Intended, "") })
         }
-        Ok(status) => Ok(job.step(kind, id, StepOutcome::InOrder, format!("it was {} already", status.0))),
+        Ok(status) => Ok(job.step(kind, id, StepOutcome::InOrder, format!("it was {} already", status.status))),
         Err(error) if error.class == Class::Gone => {
             Ok(job.step(kind, id, StepOutcome::Gone, "the certificate no longer exists"))
         }
@@ -107,17 +107,17 @@ async fn members<I: IotControl, J: Journal>(
     groups: &[String],
 ) -> Result<Step, ActionError> {
     let kind = ActionType::AddThingsToThingGroup;
-    let things = match things_of(job, id).await {
+    let things = match things_of(job.iot, job.finding, id).await {
         Ok(things) => things,
-        Err(ActionError::Call(error)) if error.class == Class::Gone => {
+        Err(error) if error.class == Class::Gone => {
             return Ok(job.step(kind, id, StepOutcome::Gone, "the certificate no longer exists"));
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     if things.is_empty() {
         return Ok(job.step(kind, id, StepOutcome::InOrder, "no thing uses the certificate"));
     }
-    let missing = missing(job, &things, groups).await?;
+    let missing = missing(job.iot, &things, groups).await?;
     if missing.is_empty() {
         return Ok(job.step(kind, id, StepOutcome::InOrder, "every thing is in the groups"));
     }

@@ -105,7 +105,7 @@ pub async fn a_certificate_is_deactivated_and_once_more_changes_nothing<F: IotFi
     assert!(control.describe_certificate(&id).await.unwrap().is_active());
     for _ in 0..2 {
         control.deactivate_certificate(&id).await.unwrap();
-        assert_eq!(control.describe_certificate(&id).await.unwrap().0, "INACTIVE");
+        assert_eq!(control.describe_certificate(&id).await.unwrap().status, "INACTIVE");
         assert_eq!(fixture.certificate_status(&id).await, "INACTIVE");
     }
     assert_eq!(fixture.certificate_status(&other).await, "ACTIVE");
@@ -117,7 +117,7 @@ pub async fn a_ca_certificate_is_deactivated_and_once_more_changes_nothing<F: Io
     assert!(control.describe_ca_certificate(id).await.unwrap().is_active());
     for _ in 0..2 {
         control.deactivate_ca_certificate(id).await.unwrap();
-        assert_eq!(control.describe_ca_certificate(id).await.unwrap().0, "INACTIVE");
+        assert_eq!(control.describe_ca_certificate(id).await.unwrap().status, "INACTIVE");
     }
 }
 

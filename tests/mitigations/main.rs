@@ -15,3 +15,4 @@ mod publish;
 mod sequence;
 mod size;
 mod twin;
+mod verify;
