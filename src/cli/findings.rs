@@ -26,12 +26,14 @@ const VERIFY_HELP: &str = "\
 Examples:
   fleetwarden findings verify 11111111-1111-4111-8111-111111111111
   fleetwarden findings verify --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-  fleetwarden findings verify --audit $TASK --output json | jq -r '.notHolding[] | select(.verdict == \"reverted\") | .findingId'
+  fleetwarden findings verify --audit $TASK --output json | jq -r '.notHolding[].findingId'
 
-Reads each resource as it is now, inside the budgets that the workers share, and changes nothing. Only what is mitigated or compliant
-can hold; of the rest it says that nothing was done. A publication cannot be read back.
+Reads each resource as it is now, inside the budgets that the workers share, and changes nothing.
+Only what is mitigated or compliant can hold; of the rest it says that nothing was done. A
+publication cannot be read back.
 
-Exit codes: 0 nothing was reverted; 1 something was, or could not be read; 2 the ledger does not know the finding or the audit.";
+Exit codes: 0 nothing was reverted; 1 something was, or could not be read; 2 the ledger does not
+know the finding or the audit.";
 
 const SHOW_HELP: &str = "\
 Example:

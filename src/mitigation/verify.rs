@@ -85,12 +85,13 @@ impl Verified {
         Self { verdict: Verdict::NothingDone, why, steps: Vec::new() }
     }
 
-    /// The moment of the latest change of a policy, milliseconds since the epoch: such changes take minutes to reach devices.
+    /// When a policy was last changed, ours or somebody's later change, milliseconds since the epoch: either takes minutes to reach
+    /// devices.
     pub fn policy_changed_at(&self) -> Option<i64> {
-        let changes = self.steps.iter().map(|verified| &verified.step).filter(|step| {
+        let changes = self.steps.iter().filter(|VerifiedStep { step, .. }| {
             step.action == ActionType::ReplaceDefaultPolicyVersion.as_str() && step.outcome == StepOutcome::Changed
         });
-        changes.map(|step| step.at).max()
+        changes.map(|VerifiedStep { step, found }| found.since.unwrap_or(step.at)).max()
     }
 }
 

@@ -13,12 +13,13 @@ const HELP: &str = "\
 Examples:
   fleetwarden actions list
   fleetwarden actions create DeactivateCertificates --type UPDATE_DEVICE_CERTIFICATE --role $ROLE
-  fleetwarden actions create DeactivateCertificates --type UPDATE_DEVICE_CERTIFICATE --print-role --account 123456789012
+  fleetwarden actions create DeactivateCertificates --type UPDATE_DEVICE_CERTIFICATE --print-role
   fleetwarden actions tasks list --since 7d
   fleetwarden actions tasks status $TASK
 
-An action is what Device Defender itself does about a finding, with a role of its own. Making one changes no device: a task does,
-when a policy's rule, `aws iot start-audit-mitigation-actions-task` or the console starts one.";
+An action is what Device Defender itself does about a finding, with a role of its own. Making one
+changes no device. A task does, when a policy's rule, the AWS CLI
+(start-audit-mitigation-actions-task) or the console starts one.";
 
 const LIST_HELP: &str = "\
 Examples:
@@ -34,10 +35,11 @@ Examples:
   fleetwarden actions delete EnableErrorLoggingAction
   fleetwarden actions delete EnableErrorLoggingAction --yes
 
-Tasks that are under way keep the action as it was when they started. Rules that delegate to it fail until there is one of that
-name again.
+Tasks that are under way keep the action as it was when they started. Rules that delegate to it
+fail until there is one of that name again.
 
-Exit codes: 0 deleted; 1 not confirmed, or AWS does not answer; 2 no such action, or no --yes where nobody can be asked.";
+Exit codes: 0 deleted; 1 not confirmed, or AWS does not answer; 2 no such action, or no --yes where
+nobody can be asked.";
 
 /// What `actions` is told.
 #[derive(Debug, Args)]

@@ -14,18 +14,19 @@ use serde_json::json;
 const CREATE_HELP: &str = "\
 Examples:
   fleetwarden actions create DeactivateCertificates --type UPDATE_DEVICE_CERTIFICATE --role $ROLE
-  fleetwarden actions create Quarantine --type ADD_THINGS_TO_THING_GROUP --group Quarantine,Review --role $ROLE
+  fleetwarden actions create Quarantine --type ADD_THINGS_TO_THING_GROUP --group A,B --role $ROLE
   fleetwarden actions create BlankPolicy --type REPLACE_DEFAULT_POLICY_VERSION --role $ROLE
   fleetwarden actions create EnableErrorLoggingAction --type ENABLE_IOT_LOGGING --level ERROR \\
     --logging-role arn:aws:iam::123456789012:role/IoTLogging --role $ROLE
-  fleetwarden actions create Publish --type PUBLISH_FINDING_TO_SNS --topic $TOPIC_ARN --role $ROLE
+  fleetwarden actions create Publish --type PUBLISH_FINDING_TO_SNS --topic $TOPIC --role $ROLE
 
   # which role? this prints it, and the commands that make it, and creates nothing
-  fleetwarden actions create Publish --type PUBLISH_FINDING_TO_SNS --topic $TOPIC_ARN --print-role
+  fleetwarden actions create Publish --type PUBLISH_FINDING_TO_SNS --topic $TOPIC --print-role
 
 An action that is there already, just as described, is left alone and counts as done.
 
-Exit codes: 0 made, or there already; 1 AWS refuses or does not answer; 2 wrong arguments, or another action of that name.";
+Exit codes: 0 made, or there already; 1 AWS refuses or does not answer; 2 wrong arguments, or
+another action of that name.";
 
 const UPDATE_HELP: &str = "\
 Examples:
@@ -33,9 +34,11 @@ Examples:
   fleetwarden actions update Quarantine --group Quarantine --override-dynamic-groups=false
   fleetwarden actions update Publish --role $ROLE
 
-What is not said stays as it is. The type of an action cannot be changed. Tasks that are under way keep the action as it was.
+What is not said stays as it is. The type of an action cannot be changed. Tasks that are under way
+keep the action as it was.
 
-Exit codes: 0 changed, or nothing to change; 1 AWS refuses or does not answer; 2 wrong arguments, or no such action.";
+Exit codes: 0 changed, or nothing to change; 1 AWS refuses or does not answer; 2 wrong arguments, or
+no such action.";
 
 /// What `actions create` is told.
 #[derive(Debug, Args)]
@@ -44,7 +47,8 @@ pub struct CreateArgs {
     /// The action's name: 1 to 128 of a-z, A-Z, 0-9, _ and -
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// What it does
+    /// What it does: UPDATE_DEVICE_CERTIFICATE, UPDATE_CA_CERTIFICATE, ADD_THINGS_TO_THING_GROUP,
+    /// REPLACE_DEFAULT_POLICY_VERSION, ENABLE_IOT_LOGGING, PUBLISH_FINDING_TO_SNS
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: ActionType,
     /// The role that Device Defender runs it with (see --print-role)

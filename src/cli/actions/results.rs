@@ -26,12 +26,19 @@ pub(super) enum Wanted<'a> {
 /// Results of a task.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    /// Failed ones first.
-    pub executions: Vec<Execution>,
+    /// By finding, those with a failure first; the actions of a finding in their order.
+    findings: Vec<Vec<Execution>>,
     /// Findings whose results were asked for.
     pub looked_at: usize,
     /// There are findings whose results were not asked for.
     pub more: bool,
+}
+
+impl Results {
+    /// One by one.
+    pub fn executions(&self) -> impl Iterator<Item = &Execution> {
+        self.findings.iter().flatten()
+    }
 }
 
 /// Asks for the results of the wanted findings, one after another.
@@ -40,9 +47,9 @@ pub(super) async fn read(console: &Console, task: &MitigationTask, wanted: Wante
     let results = collect(console, task, wanted, &mut bar).await;
     bar.clear();
     let mut results = results?;
-    results.executions.sort_by_key(|execution| rank(&execution.status));
+    results.findings.sort_by_key(|of_finding| of_finding.iter().map(|one| rank(&one.status)).min());
     if let Wanted::One(id) = wanted
-        && results.executions.is_empty()
+        && results.executions().next().is_none()
         && !task.is_in_progress()
     {
         return Err(CliError::Usage(format!(
@@ -107,7 +114,7 @@ async fn collect(
 
 async fn look(console: &Console, task: &MitigationTask, id: &str, results: &mut Results) -> Result<(), CliError> {
     let executions = console.executions(&task.task_id, id).await.map_err(|error| failed(&error))?;
-    results.executions.extend(executions);
+    results.findings.push(executions);
     results.looked_at += 1;
     Ok(())
 }
@@ -135,9 +142,9 @@ fn rank(status: &str) -> u8 {
 
 /// The results for people.
 pub(super) fn print(task: &MitigationTask, results: &Results) {
-    if !results.executions.is_empty() {
+    if results.executions().next().is_some() {
         let mut table = print::table(&["finding", "action", "status", "error", "message", "ended (UTC)"]);
-        for execution in &results.executions {
+        for execution in results.executions() {
             table.add_row([
                 execution.finding_id.clone(),
                 execution.action.clone(),

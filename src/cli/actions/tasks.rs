@@ -25,18 +25,21 @@ Examples:
   fleetwarden actions tasks list --since 1d --status FAILED
   fleetwarden actions tasks list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --output json | jq '.tasks[].checks'
 
-Each task that is listed costs one call, of which this makes two a second. The latest stand first.";
+Each task that is listed costs one call, of which this makes two a second. The latest stand
+first.";
 
 const STATUS_HELP: &str = "\
 Examples:
   fleetwarden actions tasks status $TASK
   fleetwarden actions tasks status $TASK --finding 11111111-1111-4111-8111-111111111111
-  fleetwarden actions tasks status $TASK --all --output json | jq '.executions[] | select(.status == \"FAILED\")'
+  fleetwarden actions tasks status $TASK --all --output json | jq '.executions[].status'
 
-What was done about a finding costs one call, of which this makes two a second. So it looks at 25 findings, those of checks with
-failures first, unless told otherwise; failed actions stand first.
+What was done about a finding costs one call, of which this makes two a second. So it looks at 25
+findings, those of checks with failures first, unless told otherwise; findings with failed actions
+stand first.
 
-Exit codes: 0 shown, whatever became of the task; 1 AWS refuses or does not answer; 2 no such task, or none of its findings.";
+Exit codes: 0 shown, whatever became of the task; 1 AWS refuses or does not answer; 2 no such task,
+or none of its findings.";
 
 const CANCEL_HELP: &str = "\
 Example:
@@ -44,7 +47,8 @@ Example:
 
 What the task has done stays done; it does nothing more.
 
-Exit codes: 0 cancelled; 1 AWS refuses or does not answer; 2 no such task, or it is not in progress.";
+Exit codes: 0 cancelled; 1 AWS refuses or does not answer; 2 no such task, or it is not in
+progress.";
 
 /// The sub-commands of `actions tasks`.
 #[derive(Debug, Subcommand)]
@@ -170,44 +174,28 @@ async fn list(filter: &TaskFilter, limit: usize, output: OutputFormat) -> Result
     Ok(())
 }
 
-/// A row for each task and check.
+/// A row for each task and check. Times stand one below the other, and actions below their check, so that a terminal of usual width
+/// takes it.
 fn table_of(tasks: &[MitigationTask]) -> String {
-    let headings = [
-        "task",
-        "status",
-        "started (UTC)",
-        "ended (UTC)",
-        "check",
-        "findings",
-        "ok",
-        "failed",
-        "skipped",
-        "canceled",
-        "actions",
-    ];
+    let headings =
+        ["task", "status", "from, to (UTC)", "check and actions", "findings", "ok", "failed", "skipped", "canceled"];
     let mut table = print::table(&headings);
     for task in tasks {
-        let mut head = vec![
-            task.task_id.clone(),
-            task.status.clone(),
-            print::moment(task.started_at),
-            print::moment(task.ended_at),
-        ];
+        let times = format!("{}\n{}", print::moment(task.started_at), print::moment(task.ended_at));
+        let mut head = vec![task.task_id.clone(), task.status.clone(), times];
         for (check, counts) in &task.checks {
-            let mut row = std::mem::replace(&mut head, vec![String::new(); 4]);
-            row.push(check.clone());
+            let mut row = std::mem::replace(&mut head, vec![String::new(); 3]);
+            row.push(format!("{check}\n{}", actions_of(task, check)));
             row.extend(numbers(counts));
-            row.push(actions_of(task, check));
             table.add_row(row);
         }
         if task.checks.is_empty() {
-            head.push("-".to_owned());
-            head.extend(numbers(&TaskCounts::default()));
             head.push(names_of(task, task.actions.iter().map(|action| action.name.as_str())));
+            head.extend(numbers(&TaskCounts::default()));
             table.add_row(head);
         }
     }
-    print::right(&mut table, 5..10);
+    print::right(&mut table, 4..9);
     table.to_string()
 }
 
@@ -295,7 +283,7 @@ async fn show(id: &str, wanted: Wanted<'_>, output: OutputFormat) -> Result<(), 
     match output {
         OutputFormat::Json => {
             let mut document = task_json(&task);
-            document["executions"] = results.executions.iter().map(results::execution_json).collect();
+            document["executions"] = results.executions().map(results::execution_json).collect();
             document["findingsLookedAt"] = json!(results.looked_at);
             document["more"] = json!(results.more);
             print::json(&document);
