@@ -6,6 +6,9 @@ use crate::finding::{ActionType, Finding};
 use crate::ledger::{Step, StepOutcome, WriteError};
 use std::future::Future;
 
+/// The action of a step that says which task of Device Defender's own a finding is in; its target is the task's id.
+pub(crate) const DELEGATE: &str = "DELEGATE";
+
 /// Where an action writes what must be durable before it makes a change, and asks whether it still may.
 pub trait Journal: Send + Sync {
     /// Writes the steps under the claim's epoch; after `Ok` they survive a crash.

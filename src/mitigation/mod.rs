@@ -24,8 +24,8 @@ pub use calls::calls_of;
 pub use groups::thing_groups;
 pub use iot::AwsIot;
 pub(crate) use iot::{finding_of, identifier_of};
-pub(crate) use job::Steps;
 pub use job::{ActionError, Job, Journal};
+pub(crate) use job::{DELEGATE, Steps};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;
 pub use port::{

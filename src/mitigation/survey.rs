@@ -2,7 +2,7 @@
 //! prior state and does not mind stale findings, so this is read and recorded for it (P5).
 
 use super::certificate::device_certificates;
-use super::groups::{missing, things_of};
+use super::groups::{in_order, missing, things_of};
 use super::job::{ActionError, Job, Journal};
 use super::logging::{level_of, satisfies};
 use super::port::{CertificateStatus, IotControl};
@@ -119,7 +119,7 @@ async fn members<I: IotControl, J: Journal>(
     }
     let missing = missing(job.iot, &things, groups).await?;
     if missing.is_empty() {
-        return Ok(job.step(kind, id, StepOutcome::InOrder, "every thing is in the groups"));
+        return Ok(job.step(kind, id, StepOutcome::InOrder, in_order(groups)));
     }
     let pairs: Vec<_> = missing.iter().map(|(thing, group)| json!({ "thing": thing, "group": group })).collect();
     Ok(Step { prior: Some(json!({ "not_members": pairs })), ..job.step(kind, id, StepOutcome::Intended, "") })

@@ -1,5 +1,6 @@
 //! Does it hold? What the ledger says was done about a finding, compared with AWS now. Nothing is changed.
 
+use super::job::DELEGATE;
 use super::port::IotControl;
 use super::{certificate, groups, logging, policy_version};
 use crate::aws::CallError;
@@ -122,8 +123,15 @@ pub async fn verify<I: IotControl>(iot: &I, record: &Record) -> Result<Verified,
 }
 
 async fn found<I: IotControl>(iot: &I, finding: &Finding, step: &Step, all: &[Step]) -> Result<Found, CallError> {
-    if step.outcome == StepOutcome::Failed {
-        return Ok(Found::new(Verdict::NothingDone, format!("it failed: {}", step.detail)));
+    match step.outcome {
+        StepOutcome::Failed => return Ok(Found::new(Verdict::NothingDone, "it failed")),
+        StepOutcome::Skipped => return Ok(Found::new(Verdict::NothingDone, "it was skipped")),
+        _ => {}
+    }
+    // The task itself; what its actions did are steps of their own.
+    if step.action == DELEGATE {
+        let now = format!("`fleetwarden actions tasks status {}` shows it", step.target);
+        return Ok(Found::new(Verdict::NothingDone, now));
     }
     let Ok(action) = step.action.parse::<ActionType>() else {
         return Ok(Found::new(Verdict::CannotBeTold, format!("what {} does is unknown to this version", step.action)));

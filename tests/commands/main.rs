@@ -2,6 +2,7 @@
 #![cfg(feature = "sandbox")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod actions;
 mod bench;
 mod dlq;
 mod mitigate;
@@ -11,4 +12,6 @@ mod refusals;
 mod replay;
 mod status;
 mod stopping;
+mod tasks;
+mod verify;
 mod workshop;

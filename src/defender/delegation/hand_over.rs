@@ -7,16 +7,14 @@ use crate::aws::{CallError, Class, Effect as CallEffect, classify_entry};
 use crate::finding::catalogue;
 use crate::ledger::{Step, StepOutcome};
 use crate::mitigation::{
-    ActionError, ActionExecution, Effect, IotControl, Job, Journal, MitigationTaskOrder, Paced, Steps, effect, survey,
+    ActionError, ActionExecution, DELEGATE, Effect, IotControl, Job, Journal, MitigationTaskOrder, Paced, Steps,
+    effect, survey,
 };
 use crate::policy::Action;
 use futures_util::future::join;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// The step that says which task a finding is in; its target is the task's id.
-const DELEGATE: &str = "DELEGATE";
 
 /// What a surveyed step says until its task has ended; the action's name follows.
 const TO_BE_DONE: &str = "to be done by Device Defender's ";
