@@ -6,6 +6,9 @@ use crate::finding::{ActionType, Finding};
 use crate::ledger::{Step, StepOutcome, WriteError};
 use std::future::Future;
 
+/// The action of a step that says which task of Device Defender's own a finding is in; its target is the task's id.
+pub(crate) const DELEGATE: &str = "DELEGATE";
+
 /// Where an action writes what must be durable before it makes a change, and asks whether it still may.
 pub trait Journal: Send + Sync {
     /// Writes the steps under the claim's epoch; after `Ok` they survive a crash.
@@ -88,10 +91,15 @@ impl<I, J: Journal> Job<'_, I, J> {
             at: self.clock.now_ms(),
         }
     }
+
+    /// The refusal of an action that does not fit the finding's resource.
+    pub(crate) fn does_not_fit(&self, action: ActionType) -> ActionError {
+        does_not_fit(self.finding, action)
+    }
 }
 
 /// The refusal of an action that does not fit the finding's resource.
-pub(crate) fn does_not_fit(finding: &Finding, action: ActionType) -> ActionError {
+pub(super) fn does_not_fit(finding: &Finding, action: ActionType) -> ActionError {
     ActionError::Refused {
         reason: "action_does_not_fit",
         message: format!(
@@ -100,10 +108,6 @@ pub(crate) fn does_not_fit(finding: &Finding, action: ActionType) -> ActionError
         ),
     }
 }
-
-/// The action of the step that says in which of Device Defender's mitigation tasks a finding is; its target is the task's id. What
-/// the task's actions did has steps of its own.
-pub(crate) const DELEGATE: &str = "DELEGATE";
 
 /// The steps of one finding, earlier claims' included: at most one for each action and target.
 #[derive(Debug, Default)]

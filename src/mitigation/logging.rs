@@ -82,8 +82,11 @@ fn told(in_force: &str, asked_for: LogLevel) -> String {
     }
 }
 
-/// The level that a step asked for: the last that its words name. A step of Device Defender's own tasks names none.
+/// The level that a step asked for: the last that its words name. A step of Device Defender's own tasks names an action instead.
 fn asked_for(step: &Step) -> Option<LogLevel> {
+    if step.detail.starts_with("by ") {
+        return None;
+    }
     let mut words = step.detail.rsplit(|c: char| !c.is_ascii_uppercase());
     words.find_map(|word| LogLevel::ALL.into_iter().find(|level| level.as_str() == word))
 }

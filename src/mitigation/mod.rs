@@ -25,7 +25,7 @@ pub use groups::thing_groups;
 pub use iot::AwsIot;
 pub(crate) use iot::{finding_of, identifier_of};
 pub use job::{ActionError, Job, Journal};
-pub(crate) use job::{DELEGATE, Steps, does_not_fit};
+pub(crate) use job::{DELEGATE, Steps};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;
 pub use port::{

@@ -2,8 +2,8 @@
 //! prior state and does not mind stale findings, so this is read and recorded for it (P5).
 
 use super::certificate::device_certificates;
-use super::groups::{missing, things_of};
-use super::job::{ActionError, Job, Journal, does_not_fit};
+use super::groups::{in_order, missing, things_of};
+use super::job::{ActionError, Job, Journal};
 use super::logging::{level_of, satisfies};
 use super::port::{CertificateStatus, IotControl};
 use crate::aws::{CallError, Class};
@@ -30,7 +30,7 @@ pub(crate) async fn survey<I: IotControl, J: Journal>(
         }
         Action::UpdateCaCertificate => {
             let ResourceIdentifier::CaCertificate(id) = &job.finding.resource.identifier else {
-                return Err(does_not_fit(job.finding, kind));
+                return Err(job.does_not_fit(kind));
             };
             Ok(vec![certificate(job, kind, id, job.iot.describe_ca_certificate(id).await)?])
         }
@@ -44,7 +44,7 @@ pub(crate) async fn survey<I: IotControl, J: Journal>(
         Action::ReplaceDefaultPolicyVersion { .. } => Ok(vec![policy(job).await?]),
         Action::EnableIotLogging { level, .. } => {
             if !matches!(job.finding.resource.identifier, ResourceIdentifier::Account(_)) {
-                return Err(does_not_fit(job.finding, kind));
+                return Err(job.does_not_fit(kind));
             }
             let options = job.iot.get_logging_options().await?;
             let on = format!("logging is enabled at {}", level_of(options.as_ref()));
@@ -119,7 +119,7 @@ async fn members<I: IotControl, J: Journal>(
     }
     let missing = missing(job.iot, &things, groups).await?;
     if missing.is_empty() {
-        return Ok(job.step(kind, id, StepOutcome::InOrder, "every thing is in the groups"));
+        return Ok(job.step(kind, id, StepOutcome::InOrder, in_order(groups)));
     }
     let pairs: Vec<_> = missing.iter().map(|(thing, group)| json!({ "thing": thing, "group": group })).collect();
     Ok(Step { prior: Some(json!({ "not_members": pairs })), ..job.step(kind, id, StepOutcome::Intended, "") })
@@ -128,7 +128,7 @@ async fn members<I: IotControl, J: Journal>(
 async fn policy<I: IotControl, J: Journal>(job: &Job<'_, I, J>) -> Result<Step, ActionError> {
     let kind = ActionType::ReplaceDefaultPolicyVersion;
     let ResourceIdentifier::PolicyVersion { policy, version } = &job.finding.resource.identifier else {
-        return Err(does_not_fit(job.finding, kind));
+        return Err(job.does_not_fit(kind));
     };
     match job.iot.get_policy(policy).await {
         Ok(state) if state.default_version == *version => {

@@ -115,7 +115,7 @@ pub async fn verify<I: IotControl>(iot: &I, record: &Record) -> Result<Verified,
         return Ok(Verified { verdict: Verdict::CannotBeTold, why, steps: Vec::new() });
     };
     let mut steps = Vec::with_capacity(record.steps.len());
-    for step in record.steps.iter().filter(|step| step.action != DELEGATE) {
+    for step in &record.steps {
         let found = found(iot, &finding, step, &record.steps).await?;
         steps.push(VerifiedStep { step: step.clone(), found });
     }
@@ -123,11 +123,15 @@ pub async fn verify<I: IotControl>(iot: &I, record: &Record) -> Result<Verified,
 }
 
 async fn found<I: IotControl>(iot: &I, finding: &Finding, step: &Step, all: &[Step]) -> Result<Found, CallError> {
-    if step.outcome == StepOutcome::Failed {
-        return Ok(Found::new(Verdict::NothingDone, format!("it failed: {}", step.detail)));
+    match step.outcome {
+        StepOutcome::Failed => return Ok(Found::new(Verdict::NothingDone, "it failed")),
+        StepOutcome::Skipped => return Ok(Found::new(Verdict::NothingDone, "it was skipped")),
+        _ => {}
     }
-    if step.outcome == StepOutcome::Skipped {
-        return Ok(Found::new(Verdict::NothingDone, format!("it was skipped: {}", step.detail)));
+    // The task itself; what its actions did are steps of their own.
+    if step.action == DELEGATE {
+        let now = format!("`fleetwarden actions tasks status {}` shows it", step.target);
+        return Ok(Found::new(Verdict::NothingDone, now));
     }
     let Ok(action) = step.action.parse::<ActionType>() else {
         return Ok(Found::new(Verdict::CannotBeTold, format!("what {} does is unknown to this version", step.action)));

@@ -2,6 +2,7 @@
 #![cfg(feature = "sandbox")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod actions;
 mod audit;
 mod audit_findings;
 mod audit_runs;
@@ -19,5 +20,7 @@ mod refusals;
 mod replay;
 mod status;
 mod stopping;
+mod tasks;
+mod verify;
 mod workshop;
 mod workshops;

@@ -113,7 +113,7 @@ fn delegated(action: &str, finding: &Finding) -> Step {
         target: finding.resource_id(),
         prior: None,
         outcome: StepOutcome::Changed,
-        detail: "task fw-1, action Act: COMPLETED".into(),
+        detail: "by Device Defender's Act-at-WARN".into(),
         at: 5,
     }
 }
@@ -261,6 +261,25 @@ async fn logging_holds_at_the_level_that_was_asked_for_or_a_more_talkative_one()
         .await;
         assert_eq!(verified.verdict, expected, "{asked_for:?} from {before:?} to {now:?}: {verified:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_task_of_device_defender_did_is_verified_and_the_task_itself_and_what_it_skipped_decide_nothing() {
+    let account = fleetwarden::finding::ResourceIdentifier::Account(ACCOUNT.into());
+    let finding = finding("LOGGING_DISABLED_CHECK", "ACCOUNT_SETTINGS", account);
+    let task = Step { target: "fleetwarden-1".into(), ..delegated("DELEGATE", &finding) };
+    let publish = Step { outcome: StepOutcome::Skipped, ..delegated("PUBLISH_FINDING_TO_SNS", &finding) };
+    let steps = vec![delegated("ENABLE_IOT_LOGGING", &finding), publish, task.clone()];
+    let bench = Bench::new();
+    // The action's name says WARN, which is nobody's order.
+    for (now, expected) in [(logging("ERROR", false), Verdict::Holds), (logging("ERROR", true), Verdict::Reverted)] {
+        bench.iot.put_logging(now);
+        let verified = verify(&bench.iot, &record(&finding, Status::Mitigated, steps.clone())).await.unwrap();
+        assert_eq!(verified.verdict, expected, "{verified:?}");
+    }
+    let skipped = Step { outcome: StepOutcome::Skipped, ..delegated("ENABLE_IOT_LOGGING", &finding) };
+    let verified = verify(&bench.iot, &record(&finding, Status::Compliant, vec![skipped, task])).await.unwrap();
+    assert_eq!(verified.verdict, Verdict::NothingDone);
 }
 
 #[tokio::test]

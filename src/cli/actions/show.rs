@@ -4,14 +4,13 @@ use super::command::{action_name, console, failed};
 use super::create::read;
 use super::params::{checks_of, params_json, rows};
 use crate::aws::Class;
+use crate::cli::ask::agreed;
 use crate::cli::bar::Bar;
-use crate::cli::dlq::confirmed;
 use crate::cli::{CliError, OutputFormat, print};
 use crate::defender::console::{ActionName, Console, MitigationAction};
 use crate::finding::{ActionType, catalogue};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 
 /// What `actions list` shows of an action: `None` is a type that this version does not know.
 type Listed = (ActionName, Option<ActionType>);
@@ -106,21 +105,12 @@ pub(super) async fn show(name: &str, output: OutputFormat) -> Result<(), CliErro
 /// Deletes one action, after asking.
 pub(super) async fn delete(name: &str, yes: bool, output: OutputFormat) -> Result<(), CliError> {
     action_name(name).map_err(CliError::Usage)?;
-    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && output == OutputFormat::Table;
-    if !yes && !can_ask {
-        return Err(CliError::Usage(format!(
-            "nobody can be asked here: look at it with `fleetwarden actions show {name}`, then add --yes to delete it without a \
-             question"
-        )));
-    }
     let console = console().await?;
     let action = read(&console, name).await?;
-    if !yes {
+    if !yes && output == OutputFormat::Table {
         print_action(&action);
-        if !confirmed(&format!("Delete the action {name}? [y/N] ")).await {
-            return Err(CliError::Failed("not deleted".to_owned()));
-        }
     }
+    agreed(yes, &format!("Delete the action {name}?")).await?;
     console.delete_action(name).await.map_err(|error| failed(&error))?;
     match output {
         OutputFormat::Json => print::json(&json!({ "name": name, "outcome": "deleted" })),

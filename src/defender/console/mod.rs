@@ -12,11 +12,14 @@ pub mod choice;
 mod client;
 mod findings;
 pub mod resource_text;
+mod role;
 mod schedules;
 mod settings;
 pub mod settings_change;
 mod suppressions;
+mod tasks;
 
+pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use audit_tasks::{AuditFilter, Started};
 pub use audits::{Audit, is_done};
 pub use client::Console;
@@ -27,11 +30,8 @@ pub use schedules::{
 pub use settings::{Alerts, AuditSettings, CheckSetting, SettingsUpdate, is_used_by_schedule};
 pub use suppressions::{Suppression, Until, check_why};
 
-/// The most that one page of a Device Defender list holds.
-const PAGE: i32 = 250;
-mod role;
-mod tasks;
-
-pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use role::ActionRole;
 pub use tasks::{Execution, FindingName, MitigationTask, TaskCounts, TaskFilter, TaskName, TaskTarget};
+
+/// The most that one page of a Device Defender list holds.
+const PAGE: i32 = 250;

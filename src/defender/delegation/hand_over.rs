@@ -8,7 +8,7 @@ use crate::finding::catalogue;
 use crate::ledger::{Step, StepOutcome};
 use crate::mitigation::{
     ActionError, ActionExecution, DELEGATE, Effect, IotControl, Job, Journal, MitigationTaskOrder, Paced, Steps,
-    does_not_fit, effect, survey,
+    effect, survey,
 };
 use crate::policy::Action;
 use futures_util::future::join;
@@ -91,7 +91,7 @@ impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
             let action = self.definition(name).await?;
             let kind = action.action_type();
             if catalogue::check(&self.job.finding.check).is_some_and(|check| !check.allows(kind)) {
-                return Err(does_not_fit(self.job.finding, kind));
+                return Err(self.job.does_not_fit(kind));
             }
             for mut step in survey(self.job, &action).await? {
                 intended |= step.outcome == StepOutcome::Intended;
