@@ -105,7 +105,9 @@ pub async fn verify<I: IotControl>(iot: &I, record: &Record) -> Result<Verified,
     if !matches!(record.status, Status::Mitigated | Status::Compliant) {
         return Ok(Verified::nothing_done(format!("it is {}: {}", record.status, record.detail)));
     }
-    if record.steps.is_empty() {
+    // What the actions of a task did are steps of their own, beside the one that names the task.
+    let done: Vec<&Step> = record.steps.iter().filter(|step| step.action != DELEGATE).collect();
+    if done.is_empty() {
         return Ok(Verified::nothing_done(record.detail.clone()));
     }
     let subject = &record.subject;
@@ -114,8 +116,8 @@ pub async fn verify<I: IotControl>(iot: &I, record: &Record) -> Result<Verified,
         let why = "the finding's payload, as the ledger has it, cannot be read".to_owned();
         return Ok(Verified { verdict: Verdict::CannotBeTold, why, steps: Vec::new() });
     };
-    let mut steps = Vec::with_capacity(record.steps.len());
-    for step in &record.steps {
+    let mut steps = Vec::with_capacity(done.len());
+    for step in done {
         let found = found(iot, &finding, step, &record.steps).await?;
         steps.push(VerifiedStep { step: step.clone(), found });
     }
@@ -127,11 +129,6 @@ async fn found<I: IotControl>(iot: &I, finding: &Finding, step: &Step, all: &[St
         StepOutcome::Failed => return Ok(Found::new(Verdict::NothingDone, "it failed")),
         StepOutcome::Skipped => return Ok(Found::new(Verdict::NothingDone, "it was skipped")),
         _ => {}
-    }
-    // The task itself; what its actions did are steps of their own.
-    if step.action == DELEGATE {
-        let now = format!("`fleetwarden actions tasks status {}` shows it", step.target);
-        return Ok(Found::new(Verdict::NothingDone, now));
     }
     let Ok(action) = step.action.parse::<ActionType>() else {
         return Ok(Found::new(Verdict::CannotBeTold, format!("what {} does is unknown to this version", step.action)));
