@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The name of the call in errors; AWS has none for it.
@@ -139,7 +139,7 @@ fn said(error: &(dyn std::error::Error + 'static)) -> String {
 pub struct MemoryCertificates {
     texts: Mutex<BTreeMap<String, Vec<u8>>>,
     fetched: AtomicUsize,
-    fates: Box<dyn Fates>,
+    fates: Arc<dyn Fates>,
 }
 
 impl fmt::Debug for MemoryCertificates {
@@ -150,14 +150,14 @@ impl fmt::Debug for MemoryCertificates {
 
 impl Default for MemoryCertificates {
     fn default() -> Self {
-        Self::new(Fair)
+        Self::new(Arc::new(Fair))
     }
 }
 
 impl MemoryCertificates {
     /// None at first. Calls are named `certificates.fetch`.
-    pub fn new(fates: impl Fates) -> Self {
-        Self { texts: Mutex::default(), fetched: AtomicUsize::new(0), fates: Box::new(fates) }
+    pub fn new(fates: Arc<dyn Fates>) -> Self {
+        Self { texts: Mutex::default(), fetched: AtomicUsize::new(0), fates }
     }
 
     /// Serves `text` at `url` from now on.

@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_thousand_who_ask_at_once_cause_one_fetch() {
         let slow = Script::new([("certificates.fetch", Fate::Late(Duration::from_secs(3)))]);
-        let (source, keyring) = keyring(MemoryCertificates::new(slow));
+        let (source, keyring) = keyring(MemoryCertificates::new(Arc::new(slow)));
         source.serve(url("a").as_str(), PEM);
         let asking: Vec<_> = (0..1000)
             .map(|_| {
@@ -166,7 +166,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_remembered_for_a_second_and_a_success_for_good() {
         let fails = Script::new([("certificates.fetch", Fate::Fail(Class::Transient))]);
-        let (source, keyring) = keyring(MemoryCertificates::new(fails));
+        let (source, keyring) = keyring(MemoryCertificates::new(Arc::new(fails)));
         source.serve(url("a").as_str(), PEM);
         for _ in 0..10 {
             assert!(matches!(ask(&keyring, "a").await, Err(NoCertificate::Unreachable)));
