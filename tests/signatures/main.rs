@@ -115,7 +115,7 @@ fn another_key_or_another_signature_does_not_do() {
 fn what_is_missing_or_malformed_is_told_with_its_place() {
     let mut cases = Vec::new();
     for member in ["Signature", "SignatureVersion", "SigningCertURL", "MessageId", "Timestamp", "TopicArn"] {
-        cases.push((member, None, format!("{member}")));
+        cases.push((member, None, member.to_owned()));
     }
     cases.push(("SignatureVersion", Some(json!("3")), "SignatureVersion is neither 1 nor 2".to_owned()));
     cases.push(("SignatureVersion", Some(json!(2)), "SignatureVersion is a number, not a text".to_owned()));
@@ -239,6 +239,36 @@ fn all_entries_of_a_signed_bundle_have_its_signature() {
         assert_eq!(certificate("signing.pem").verify(seal.as_ref().as_ref().unwrap(), now()), Ok(()));
         // Alone it is not what SNS signed.
         assert!(only(&arrival.source).seals[0].is_err());
+    }
+}
+
+#[test]
+fn no_change_of_one_byte_makes_another_finding_pass() {
+    let certificate = certificate("signing.pem");
+    for name in ["version_1.json", "with_subject_2.json"] {
+        let body = fixture(name).into_bytes();
+        let genuine = only(&fixture(name)).content;
+        let mut passed = 0;
+        for at in 0..body.len() {
+            for change in [1, 2, 0x20] {
+                let mut changed = body.clone();
+                changed[at] ^= change;
+                let Ok(changed) = String::from_utf8(changed) else { continue };
+                for arrival in decode_sealed(&changed, &here()) {
+                    if arrival.content.is_err() {
+                        continue;
+                    }
+                    let [seal] = arrival.seals.as_slice() else { panic!("without its signature: {changed}") };
+                    let Ok(seal) = seal.as_ref() else { continue };
+                    if seal.certificate_url(&here()).is_ok() && certificate.verify(seal, now()).is_ok() {
+                        assert_eq!(arrival.content, genuine, "{changed}");
+                        passed += 1;
+                    }
+                }
+            }
+        }
+        // White space, links, and the name of the certificate are not signed.
+        assert!(passed > 0);
     }
 }
 
