@@ -3,7 +3,7 @@
 
 use fleetwarden::finding::{
     Arrival, Content, Finding, Origin, RejectReason, Replay, Resource, ResourceIdentifier, Severity, catalogue, decode,
-    encode_own, encode_replay, keys,
+    decode_sealed, encode_own, encode_replay, keys,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -176,6 +176,9 @@ proptest! {
     fn any_json_becomes_arrivals_whose_sources_say_the_same_again(message in message()) {
         let arrivals = decode(&message.to_string(), &here());
         prop_assert!(!arrivals.is_empty());
+        let mut sealed = decode_sealed(&message.to_string(), &here());
+        sealed.iter_mut().for_each(|arrival| arrival.seals.clear());
+        prop_assert_eq!(&sealed, &arrivals, "reading signatures changes nothing else");
         for arrival in &arrivals {
             let again = decode(&arrival.source, &here());
             prop_assert_eq!(again.len(), 1, "{} from {}", arrival.source, message);

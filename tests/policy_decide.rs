@@ -49,7 +49,7 @@ fn a_finding(check: &str, reason: &str, severity: Severity, id: &str, certificat
 fn a_policy(mode: Mode, rules: Vec<Rule>) -> Policy {
     let (verify_finding, read_back) = (true, false);
     let (retry, cooldown, quotas) = (RetryPolicy::default(), Duration::ZERO, PolicyQuotas::default());
-    Policy { mode, verify_finding, read_back, retry, cooldown, quotas, reserve: 0.2, rules }
+    Policy { mode, verify_finding, verify_signature: false, read_back, retry, cooldown, quotas, reserve: 0.2, rules }
 }
 
 fn some(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {

@@ -43,7 +43,7 @@ fn acting(check: &str, action: &str) -> String {
 fn the_default_policy_loads_and_changes_nothing_until_told_to() {
     let policy = load(Policy::default_text());
     assert_eq!(policy.mode, Mode::Observe);
-    assert!(policy.verify_finding && !policy.read_back);
+    assert!(policy.verify_finding && !policy.verify_signature && !policy.read_back);
     assert_eq!(policy.retry.max_attempts, 8);
     assert_eq!((policy.retry.base_delay, policy.retry.max_delay), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(policy.cooldown, Duration::ZERO);
@@ -76,6 +76,7 @@ fn a_file_that_says_everything_is_read() {
 version: 1
 mode: enforce
 verify_finding: false
+verify_signature: true
 read_back: true
 retry: { max_attempts: 3, base_delay: 250ms, max_delay: 1h 30m }
 cooldown: 7d
@@ -109,7 +110,7 @@ rules:
 "#,
     );
     assert_eq!(policy.mode, Mode::Enforce);
-    assert!(!policy.verify_finding && policy.read_back);
+    assert!(!policy.verify_finding && policy.verify_signature && policy.read_back);
     assert_eq!(policy.retry.base_delay, Duration::from_millis(250));
     assert_eq!(policy.retry.max_delay, Duration::from_secs(5400));
     assert_eq!(policy.cooldown, Duration::from_secs(7 * 86_400));
@@ -133,6 +134,7 @@ rules:
 fn the_shortest_policy_observes_and_records() {
     let policy = load("version: 1\nrules: []\n");
     assert_eq!((policy.mode, policy.rules.len(), policy.verify_finding), (Mode::Observe, 0, true));
+    assert!(!policy.verify_signature);
     assert_eq!(load(&rule("match: {}")).rules[0].actions, []);
     load("version: 1\nrules: []\nretry: { base_delay: 5s, max_delay: 5s }\n");
 }
@@ -153,13 +155,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
 
 #[test]
 fn words_of_later_versions_are_told_apart_from_unknown_ones() {
-    for word in ["guards", "verify_signature"] {
-        refused(
-            &format!("version: 1\n{word}: {{}}\nrules: []\n"),
-            "2:1",
-            &[&format!("`{word}`"), "is reserved for a later version; remove it"],
-        );
-    }
+    refused("version: 1\nguards: {}\nrules: []\n", "2:1", &["`guards`", "is reserved for a later version; remove it"]);
     refused(
         &rule("match: {}\napproval: required"),
         "5:5",
@@ -276,6 +272,8 @@ fn values_of_the_wrong_kind_are_refused_with_the_right_one() {
     );
     refused(&with("mode: off"), "3:7", &["`mode` is true or false; write observe or enforce"]);
     refused(&with("verify_finding: maybe"), "3:17", &["write true or false"]);
+    refused(&with("verify_signature: required"), "3:19", &["`verify_signature`", "write true or false"]);
+    refused(&with("verify_signatures: true"), "3:1", &["did you mean `verify_signature`?"]);
     refused(&with("retry: { max_attempts: 0 }"), "3:24", &["write one from 1 to 100"]);
     refused(&with("retry: 5"), "3:8", &["`retry` is a number", "write a mapping with the keys"]);
     refused("version: 1\nrules: {}\n", "2:8", &["`rules` is a mapping", "list of rules"]);

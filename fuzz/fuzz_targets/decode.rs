@@ -5,8 +5,8 @@
 #![no_main]
 
 use fleetwarden::finding::{
-    Arrival, AuditSummary, Content, Finding, Origin, Rejected, Replay, decode, encode_message, encode_own,
-    encode_replay, keys,
+    Arrival, AuditSummary, Content, Finding, Origin, Rejected, Replay, decode, decode_sealed, encode_message,
+    encode_own, encode_replay, keys,
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 
@@ -28,6 +28,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 
 fn check(body: &str, origin: &Origin) {
     let arrivals = decode(body, origin);
+    let mut sealed = decode_sealed(body, origin);
+    sealed.iter_mut().for_each(|arrival| arrival.seals.clear());
+    assert_eq!(sealed, arrivals, "reading signatures changes nothing else");
     assert!((1..=MAX_RECORDS).contains(&arrivals.len()), "{} arrivals", arrivals.len());
     for arrival in &arrivals {
         match &arrival.content {
@@ -97,7 +100,8 @@ fn rejection_holds(rejected: &Rejected) {
 
 /// A dead letter that is replayed is what it was, with what the replay asks for.
 fn replay_holds(arrival: &Arrival, origin: &Origin) {
-    let replay = Replay { force: true, replay_of: Some("message-1".into()), by: Some("ops".into()) };
+    let replay =
+        Replay { force: true, replay_of: Some("message-1".into()), by: Some("ops".into()), ..Replay::default() };
     let body = encode_replay(&arrival.source, &replay);
     if arrival.content.is_ok() && body.len() <= MAX_BODY {
         let again = only(decode(&body, origin));

@@ -1,12 +1,14 @@
 //! The room below the adapters: how an AWS client is built, how its errors are classified, what it takes as an ARN or a
 //! name, and how the in-memory twins are made to fail.
 
+mod certificates;
 mod classify;
 mod clients;
 mod error;
 mod fate;
 pub mod syntax;
 
+pub use certificates::{CertificateSource, MemoryCertificates, SnsCertificates};
 pub use classify::{Effect, classify, classify_entry};
 pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};
 pub use error::{CallError, Class};

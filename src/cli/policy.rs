@@ -1,7 +1,7 @@
 //! `fleetwarden policy`: checks a policy file, prints its schema and the default, and explains a decision.
 
 use super::{CliError, OutputFormat, print};
-use crate::finding::{Arrival, Content, Finding, Origin, decode};
+use crate::finding::{Arrival, Content, Finding, Origin, decode_sealed};
 use crate::policy::{Action, Decision, Facts, Policy, RuleVerdict, Verdict, decide, schema};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -143,7 +143,9 @@ fn explain(args: &ExplainArgs, output: OutputFormat, out: &mut dyn Write) -> Res
     let facts = Facts { thing_groups };
     let mut refused = Vec::new();
     let mut explained = Vec::new();
-    for Arrival { content, .. } in decode(&body, &origin) {
+    let mut signed = false;
+    for Arrival { content, seals, .. } in decode_sealed(&body, &origin) {
+        signed |= content.is_ok() && !seals.is_empty();
         match content {
             Ok(Content::Finding(finding)) => explained.push(Explained::new(&policy, &finding, &facts)),
             Ok(Content::Summary(summary)) => refused.push(format!(
@@ -159,6 +161,12 @@ fn explain(args: &ExplainArgs, output: OutputFormat, out: &mut dyn Write) -> Res
     } else {
         for explained in &explained {
             print(out, &explained.text())?;
+        }
+        if policy.verify_signature && signed {
+            print(
+                out,
+                "A worker first checks that SNS signed this notification (verify_signature); here nobody is asked.",
+            )?;
         }
     }
     if refused.is_empty() { Ok(()) } else { Err(CliError::Failed(refused.join("\n"))) }
@@ -322,6 +330,15 @@ mod tests {
     fn a_file_that_is_not_there_is_wrong_usage() {
         let (result, _) = policy(&["validate", "no/such/file"], OutputFormat::Table);
         assert!(matches!(result, Err(CliError::Usage(sentence)) if sentence.starts_with("cannot read no/such/file")));
+    }
+
+    #[test]
+    fn it_is_told_that_a_worker_asks_for_a_signature_first_where_there_is_one() {
+        let rules = file("version: 1\nverify_signature: true\nrules: []\n");
+        let rules = rules.path().to_str().unwrap();
+        let explain = |name: &str| policy(&["explain", rules, "--finding", &fixture(name)], OutputFormat::Table).1;
+        assert!(explain("sqs_body_sns_envelope_finding").contains("verify_signature"));
+        assert!(!explain("finding_iot_policy").contains("verify_signature"));
     }
 
     #[test]

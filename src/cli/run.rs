@@ -2,7 +2,7 @@
 
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::{CliError, OutputFormat, print};
-use crate::aws::{Clients, load_config};
+use crate::aws::{Clients, SnsCertificates, load_config};
 use crate::budget::{Budgets, Fleet};
 use crate::clock::Clock;
 use crate::finding::Origin;
@@ -200,6 +200,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         dead_letters: SqsQueue::new(clients.sqs.clone(), args.dead_letter_queue_url.clone()),
         ledger,
         iot,
+        certificates: Arc::new(SnsCertificates::new(&config)),
         budgets: Arc::new(Budgets::shared(&quotas.budget(), &fleet)),
         telemetry: Arc::clone(&telemetry),
         clock,

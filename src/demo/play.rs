@@ -4,7 +4,7 @@ use super::defender::{self, Audit};
 use super::options::{DemoError, Options, Stage, View};
 use super::report::{Evidence, Report};
 use super::traffic::{self, POISON};
-use crate::aws::Clients;
+use crate::aws::{Clients, SnsCertificates};
 use crate::budget::{BudgetConfig, Budgets, Fleet, Operation, Use};
 use crate::clock::Clock;
 use crate::finding::{ActionType, Origin};
@@ -236,6 +236,7 @@ async fn work(
             dead_letters: set.dead_letters.clone(),
             ledger: set.ledger.clone(),
             iot: set.iot.clone(),
+            certificates: Arc::new(SnsCertificates::new(&set.sandbox.sdk_config())),
             budgets: Arc::clone(&own),
             telemetry: Arc::clone(telemetry),
             clock: Clock::system(),

@@ -1,8 +1,9 @@
 //! What a queue message turns out to be: findings, summaries, or entries that are refused with a reason.
 
-use super::{AuditSummary, Finding};
+use super::{AuditSummary, Finding, Seal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Where messages come from when they do not say so themselves (raw delivery loses the topic).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub struct Arrival {
     pub source: String,
     /// What the sender of a replay asked for; `None` for a message that is no replay.
     pub replay: Option<Replay>,
+    /// What each SNS envelope around this entry says of its signature, or what is wrong with it, outermost first. Only
+    /// [`super::decode_sealed`] tells.
+    pub seals: Vec<Arc<Result<Seal, String>>>,
 }
 
 /// What was understood.
@@ -112,11 +116,13 @@ pub enum RejectReason {
     InvalidSummary,
     /// Neither the message nor the configuration says which account or region was audited.
     AccountUnknown,
+    /// The policy says `verify_signature`, and this SNS notification has no signature, or not that of the audited account's topic.
+    BadSignature,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotJson,
         Self::TooLarge,
         Self::TooDeep,
@@ -129,6 +135,7 @@ impl RejectReason {
         Self::InvalidFinding,
         Self::InvalidSummary,
         Self::AccountUnknown,
+        Self::BadSignature,
     ];
 
     /// The word that stands in a dead letter's attributes.
@@ -146,6 +153,7 @@ impl RejectReason {
             Self::InvalidFinding => "invalid_finding",
             Self::InvalidSummary => "invalid_summary",
             Self::AccountUnknown => "account_unknown",
+            Self::BadSignature => "bad_signature",
         }
     }
 }

@@ -3,30 +3,31 @@
 use super::bounds::{self, MAX_BODY, MAX_ENVELOPES, MAX_RECORDS};
 use super::member::{Object, join, kind};
 use super::provenance::{Place, Provenance, is_region};
-use super::{Arrival, Content, Origin, RejectReason, Rejected, envelope, native, summary};
+use super::{Arrival, Content, Origin, RejectReason, Rejected, Seal, envelope, native, summary};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// Says what a queue message holds: at least one arrival, whatever the text, and one bad entry harms no other.
 ///
 /// Understood are a finding or an audit summary, raw or inside any of: an SNS envelope, `{"Records":[{"Sns":..}]}`,
 /// `{"Records":[{"body":..}]}`, our own envelope, and these inside each other.
 pub fn decode(body: &str, origin: &Origin) -> Vec<Arrival> {
-    let mut decoder = Decoder { origin, records_left: MAX_RECORDS };
-    if body.len() > MAX_BODY {
-        let message =
-            format!("the body has {} bytes, more than the {MAX_BODY} that SQS carries; send less", body.len());
-        return vec![refuse(RejectReason::TooLarge, message, body, &Provenance::default())];
-    }
-    let mut arrivals = decoder.text(body, &Layer::default());
-    arrivals.iter_mut().filter_map(|arrival| arrival.content.as_mut().err()).for_each(Rejected::shorten);
-    arrivals
+    Decoder { origin, records_left: MAX_RECORDS, sealed: false }.body(body)
+}
+
+/// As [`decode`], and reads the signatures of the SNS envelopes ([`Arrival::seals`]). It checks none of them: that takes a
+/// certificate.
+pub fn decode_sealed(body: &str, origin: &Origin) -> Vec<Arrival> {
+    Decoder { origin, records_left: MAX_RECORDS, sealed: true }.body(body)
 }
 
 struct Decoder<'a> {
     origin: &'a Origin,
     records_left: usize,
+    /// Whether signatures are read.
+    sealed: bool,
 }
 
 /// Where in the message we are, and what the envelopes told on the way.
@@ -44,6 +45,17 @@ impl Layer {
 }
 
 impl Decoder<'_> {
+    fn body(&mut self, body: &str) -> Vec<Arrival> {
+        if body.len() > MAX_BODY {
+            let message =
+                format!("the body has {} bytes, more than the {MAX_BODY} that SQS carries; send less", body.len());
+            return vec![refuse(RejectReason::TooLarge, message, body, &Provenance::default())];
+        }
+        let mut arrivals = self.text(body, &Layer::default());
+        arrivals.iter_mut().filter_map(|arrival| arrival.content.as_mut().err()).for_each(Rejected::shorten);
+        arrivals
+    }
+
     fn text(&mut self, text: &str, at: &Layer) -> Vec<Arrival> {
         match bounds::parse(text, &at.path) {
             Ok(value) => self.value(&value, text, at),
@@ -80,7 +92,7 @@ impl Decoder<'_> {
             Payload::Summary => summary::read(object, account, region).map(Content::Summary),
             Payload::Refused(reason, what) => return vec![refuse(reason, format!("{here} {what}"), text, &at.from)],
         };
-        vec![Arrival { content, source: text.to_owned(), replay: at.from.replay.clone() }]
+        vec![Arrival { content, source: text.to_owned(), replay: at.from.replay.clone(), seals: at.from.seals.clone() }]
     }
 
     fn own(&mut self, object: Object<'_>, text: &str, at: &Layer) -> Vec<Arrival> {
@@ -192,6 +204,9 @@ impl Decoder<'_> {
             let message = format!("{} is not a text; publish the finding as the message", inner.path);
             return refused(RejectReason::UnknownMessage, message);
         };
+        if self.sealed {
+            inner.from.seals.push(Arc::new(Seal::read(object)));
+        }
         let topic = Place::of_arn(arn, "sns");
         let arn = if topic.account.is_some() { arn } else { "" };
         if topic.account.is_some() {
@@ -231,7 +246,7 @@ fn record_texts(text: &str, records: &[Value]) -> Vec<String> {
 
 fn refuse(reason: RejectReason, message: String, source: &str, from: &Provenance) -> Arrival {
     let content = Err(Rejected { reason, message, finding_id: None, check: None });
-    Arrival { content, source: source.to_owned(), replay: from.replay.clone() }
+    Arrival { content, source: source.to_owned(), replay: from.replay.clone(), seals: from.seals.clone() }
 }
 
 /// `Message` alone is not enough: it must come with what only SNS writes beside it.

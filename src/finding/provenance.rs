@@ -4,7 +4,8 @@
 //! else the queue of an SQS record, else the configuration.
 
 use super::identifier::is_account;
-use super::{Origin, Replay};
+use super::{Origin, Replay, Seal};
+use std::sync::Arc;
 
 /// The sentence of a message that speaks of nowhere.
 pub(super) const UNKNOWN: &str = "neither the message (TopicArn, eventSourceARN) nor the configuration says which account and region were \
@@ -45,6 +46,8 @@ pub(super) struct Provenance {
     pub topic: Place,
     pub queue: Place,
     pub replay: Option<Replay>,
+    /// Shared by all entries in the envelope.
+    pub seals: Vec<Arc<Result<Seal, String>>>,
 }
 
 impl Provenance {

@@ -18,6 +18,9 @@ pub(super) struct PolicyFile {
     pub mode: Mode,
     /// Ask Device Defender (DescribeAuditFinding) that a finding exists and matches before acting on it.
     pub verify_finding: bool,
+    /// Check the signature of every SNS notification: that a topic of the audited account and region sent it, unchanged. One that
+    /// is not signed so goes to the dead letters. Raw deliveries have no signature and are not concerned.
+    pub verify_signature: bool,
     /// Read a resource again after each write.
     pub read_back: bool,
     /// What happens after throttles, timeouts and server errors.
@@ -41,6 +44,7 @@ impl Default for PolicyFile {
             version: 1,
             mode: Mode::Observe,
             verify_finding: true,
+            verify_signature: false,
             read_back: false,
             retry: RetryFile::default(),
             cooldown: "0s".to_owned(),

@@ -55,6 +55,8 @@ fn read_policy(reader: &mut Reader, tree: &Node) -> Option<Policy> {
     }
     let mode = fields.get("mode").map_or(Some(Mode::Observe), |node| reader.choice(node, "`mode`", &MODES));
     let verify_finding = fields.get("verify_finding").map_or(Some(true), |node| reader.flag(node, "`verify_finding`"));
+    let verify_signature =
+        fields.get("verify_signature").map_or(Some(false), |node| reader.flag(node, "`verify_signature`"));
     let read_back = fields.get("read_back").map_or(Some(false), |node| reader.flag(node, "`read_back`"));
     let cooldown = fields.get("cooldown").map_or(Some(Duration::ZERO), |node| {
         reader.duration(node, "`cooldown`", (Duration::ZERO, LONGEST_COOLDOWN), "from `0s` to `90d`")
@@ -70,6 +72,7 @@ fn read_policy(reader: &mut Reader, tree: &Node) -> Option<Policy> {
     Some(Policy {
         mode: mode?,
         verify_finding: verify_finding?,
+        verify_signature: verify_signature?,
         read_back: read_back?,
         retry: retry?,
         cooldown: cooldown?,

@@ -53,6 +53,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Ask Device Defender that a finding exists and matches before acting on it.
     pub verify_finding: bool,
+    /// Check the signature of every SNS notification before anything else.
+    pub verify_signature: bool,
     /// Read again after each write.
     pub read_back: bool,
     /// What happens after transient failures.

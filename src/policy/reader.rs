@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use std::time::Duration;
 
 /// Words that later versions will give a meaning to.
-pub(super) const RESERVED: [&str; 3] = ["approval", "guards", "verify_signature"];
+pub(super) const RESERVED: [&str; 2] = ["approval", "guards"];
 
 /// Collects errors; every reading answers `None` if there was one.
 #[derive(Default)]

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use rustack_sqs_model::types::MessageAttributeValue;
 use serde_json::{Map, Value, json};
 
+use super::signer::{certificate_url, sign};
+
 /// Message attributes by name.
 pub(super) type Attributes = HashMap<String, MessageAttributeValue>;
 
@@ -44,12 +46,14 @@ pub(super) struct Delivery<'a> {
     pub(super) message_id: &'a str,
     pub(super) subscription_arn: &'a str,
     pub(super) region: &'a str,
+    /// The topic's attribute `SignatureVersion`.
+    pub(super) signature_version: &'a str,
     /// Where the sandbox listens, for the unsubscribe link.
     pub(super) endpoint: &'a str,
     pub(super) at: Timestamp,
 }
 
-/// The body that a queue without raw delivery gets. It is signed by nobody: the signature is well-formed and never valid.
+/// The body that a queue without raw delivery gets. Its signature is good under the certificate that this sandbox serves.
 pub(super) fn envelope(publication: &Publication, text: &str, delivery: &Delivery<'_>) -> String {
     let mut envelope = Map::new();
     let mut put = |name: &str, value: Value| envelope.insert(name.to_owned(), value);
@@ -60,16 +64,13 @@ pub(super) fn envelope(publication: &Publication, text: &str, delivery: &Deliver
         put("Subject", json!(subject));
     }
     put("Message", json!(text));
-    put("Timestamp", json!(format!("{:.3}", delivery.at)));
-    put("SignatureVersion", json!("1"));
-    put("Signature", json!(base64::encode("signed by nobody: this topic lives in a sandbox")));
-    put(
-        "SigningCertURL",
-        json!(format!(
-            "https://sns.{}.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem",
-            delivery.region
-        )),
-    );
+    let at = format!("{:.3}", delivery.at);
+    let (version, signature) =
+        sign(delivery.signature_version, &signed_text(publication, text, delivery.message_id, &at));
+    put("Timestamp", json!(at));
+    put("SignatureVersion", json!(version));
+    put("Signature", json!(signature));
+    put("SigningCertURL", json!(certificate_url(delivery.region)));
     put(
         "UnsubscribeURL",
         json!(format!("{}/?Action=Unsubscribe&SubscriptionArn={}", delivery.endpoint, delivery.subscription_arn)),
@@ -87,4 +88,13 @@ pub(super) fn envelope(publication: &Publication, text: &str, delivery: &Deliver
         put("MessageAttributes", Value::Object(attributes));
     }
     Value::Object(envelope).to_string()
+}
+
+/// What is signed of an envelope: each line ends, the last one too.
+fn signed_text(publication: &Publication, text: &str, message_id: &str, at: &str) -> String {
+    let subject = publication.subject.as_ref().map(|subject| format!("Subject\n{subject}\n")).unwrap_or_default();
+    let topic = &publication.topic_arn;
+    format!(
+        "Message\n{text}\nMessageId\n{message_id}\n{subject}Timestamp\n{at}\nTopicArn\n{topic}\nType\nNotification\n"
+    )
 }

@@ -9,7 +9,7 @@
 //! | `server.rs`, `routing.rs` | the listener, and which service a request is for |
 //! | `sqs.rs`, `receipt.rs`, `large.rs` | receipt handles that can be invalid or stale, limits, redrive policies, bodies up to 1 MiB |
 //! | `moves.rs` | message move tasks, from a dead-letter queue back |
-//! | `sns.rs`, `envelope.rs` | delivery to queues, raw with attributes or in the envelope |
+//! | `sns.rs`, `envelope.rs`, `signer.rs` | delivery to queues, raw with attributes or in the envelope, which is signed |
 //! | `dynamodb.rs`, `indexes.rs`, `partiql/` | sparse indexes; PartiQL statements and batches |
 //! | `service_quotas.rs` | the throttle limits of [`iot`] as quotas of the account |
 //! | [`iot`] | the fleet, its audits and its mitigations |
@@ -31,6 +31,7 @@ mod reply;
 mod routing;
 mod server;
 mod service_quotas;
+mod signer;
 mod sns;
 mod sqs;
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::entries::thin;
 use super::iot::{DropConnection, IotConfig, IotService};
 use super::reply::{Reply, json_reply, reply, xml_reply};
 use super::service_quotas;
+use super::signer;
 use super::sns::{Params, SnsService};
 use super::sqs::SqsService;
 
@@ -41,6 +42,8 @@ enum Call {
     Sqs(String),
     Dynamodb(String),
     Sns(Params),
+    /// The path of a certificate that SNS signs with.
+    Certificate(String),
     ServiceQuotas(String),
 }
 
@@ -49,7 +52,7 @@ impl Call {
         match self {
             Self::Sqs(_) => AwsService::Sqs,
             Self::Dynamodb(_) => AwsService::Dynamodb,
-            Self::Sns(_) => AwsService::Sns,
+            Self::Sns(_) | Self::Certificate(_) => AwsService::Sns,
             Self::ServiceQuotas(_) => AwsService::ServiceQuotas,
         }
     }
@@ -108,6 +111,9 @@ impl Services {
                 self.call(Call::Sns(params), request.into_body()).await
             }
             (_, "/") => Ok(reply(StatusCode::OK, "text/plain", "An embedded AWS is listening here.\n")),
+            (&Method::GET, path) if signer::is_certificate(path) => {
+                self.call(Call::Certificate(path.to_owned()), request.into_body()).await
+            }
             (&Method::POST, AWS_FAULTS) => Ok(self.set_faults(request.body())),
             (_, AWS_FAULTS) => Ok(json_reply(StatusCode::OK, &json!(self.faults.current()))),
             _ => self.iot.handle(request).await,
@@ -150,6 +156,10 @@ impl Services {
             Call::Sqs(operation) => self.sqs.handle(&operation, body).await,
             Call::Dynamodb(operation) => self.dynamodb.handle(&operation, body).await,
             Call::Sns(params) => self.sns.handle(&params, body).await,
+            Call::Certificate(path) => match signer::certificate(&path) {
+                Some(pem) => reply(StatusCode::OK, "application/x-pem-file", pem),
+                None => reply(StatusCode::NOT_FOUND, "text/plain", "SNS has no such certificate\n"),
+            },
             Call::ServiceQuotas(operation) => {
                 service_quotas::handle(&operation, &body, &self.iot.quotas(), &self.region, &self.account)
             }

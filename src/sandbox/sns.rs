@@ -192,6 +192,7 @@ impl SnsService {
         let subscriptions = self.subscriptions(&publication.topic_arn)?;
         check(&publication)?;
         let text = publication.text().map_err(Refusal::invalid)?;
+        let signature_version = self.signature_version(&publication.topic_arn);
         let message_id = self.next_id();
         let at = self.clock.now();
         for subscription in &subscriptions {
@@ -205,6 +206,7 @@ impl SnsService {
                     message_id: &message_id,
                     subscription_arn: &subscription.arn,
                     region: &self.region,
+                    signature_version: &signature_version,
                     endpoint: &self.endpoint,
                     at,
                 };
@@ -258,6 +260,13 @@ impl SnsService {
                 return Ok(found);
             }
         }
+    }
+
+    /// 1 unless the topic says 2.
+    fn signature_version(&self, topic_arn: &str) -> String {
+        let topic = ask(&self.topics, RustackSns::get_topic_attributes, |input| input.topic_arn = topic_arn.to_owned());
+        let version = topic.ok().and_then(|mut topic| topic.attributes.remove("SignatureVersion"));
+        version.unwrap_or_else(|| "1".to_owned())
     }
 
     fn next_id(&self) -> String {

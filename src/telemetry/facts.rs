@@ -12,6 +12,7 @@ pub struct Telemetry {
     received: AtomicU64,
     findings: AtomicU64,
     summaries: AtomicU64,
+    verified: AtomicU64,
     duplicates: AtomicU64,
     claimed: AtomicU64,
     taken_over: AtomicU64,
@@ -42,6 +43,8 @@ pub struct Counts {
     pub findings: u64,
     /// Audit summaries decoded.
     pub summaries: u64,
+    /// Signatures of SNS notifications that were checked and found genuine.
+    pub verified: u64,
     /// Messages whose finding needed nothing more.
     pub duplicates: u64,
     /// Claims won.
@@ -94,6 +97,7 @@ impl Telemetry {
             received: read(&self.received),
             findings: read(&self.findings),
             summaries: read(&self.summaries),
+            verified: read(&self.verified),
             duplicates: read(&self.duplicates),
             claimed: read(&self.claimed),
             taken_over: read(&self.taken_over),
@@ -148,6 +152,19 @@ impl Telemetry {
 
     pub(crate) fn summary_decoded(&self) {
         add(&self.summaries, 1);
+    }
+
+    pub(crate) fn certificate_fetched(&self, url: &str) {
+        tracing::info!(url, "fetched a signing certificate of SNS");
+    }
+
+    pub(crate) fn certificate_unreachable(&self, error: &CallError) {
+        let advice = "signed messages wait; allow HTTPS to SNS, or take verify_signature out of the policy";
+        tracing::warn!(class = %error.class, advice, "failed to fetch a signing certificate: {error}");
+    }
+
+    pub(crate) fn signature_verified(&self) {
+        add(&self.verified, 1);
     }
 
     pub(crate) fn claim_won(&self, subject: &Subject, epoch: u64, taken_over: bool) {

@@ -6,8 +6,9 @@ use super::delivery::{Settlement, Ticket};
 use super::shared::Shared;
 use super::subject::{finding_subject, summary_subject};
 use crate::aws::{CallError, Class};
-use crate::finding::{Arrival, Content};
+use crate::finding::{Arrival, Content, RejectReason, encode_message, encode_own};
 use crate::queue::{self, Outgoing, Queue};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +16,21 @@ use std::time::Duration;
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// From here on each has its own fate, retries and dead letter. What was sent before a failure is
-/// sent again; duplicates do no harm. What SQS refuses to carry alone would keep the others coming back: it is given up.
+/// sent again; duplicates do no harm. What SQS refuses to carry alone would keep the others coming back: it is given up, and so is
+/// what SNS did not sign: alone, it might not show that it should have been.
 pub(super) async fn split<Q: Queue, L, I>(shared: Arc<Shared<Q, L, I>>, arrivals: Vec<Arrival>, ticket: Ticket) {
     let attributes = ticket.delivery().attributes.clone();
-    let mut refused = Vec::new();
+    let (forged, arrivals): (Vec<_>, Vec<_>) = arrivals.into_iter().partition(is_forged);
+    let mut refused: Vec<(&Arrival, Option<CallError>)> = forged.iter().map(|part| (part, None)).collect();
     for batch in arrivals.chunks(queue::BATCH) {
         let parts: Vec<Outgoing> =
-            batch.iter().map(|arrival| Outgoing::new(&arrival.source, attributes.clone())).collect();
+            batch.iter().map(|arrival| Outgoing::new(&text_alone(arrival), attributes.clone())).collect();
         let failed = match send(&shared, &parts).await {
             Ok(results) => {
                 let failed = results.into_iter().zip(batch).filter_map(|(result, part)| Some((part, result.err()?)));
                 let (permanent, passing): (Vec<_>, Vec<_>) =
                     failed.partition(|(_, error)| error.class == Class::Permanent);
-                refused.extend(permanent);
+                refused.extend(permanent.into_iter().map(|(part, error)| (part, Some(error))));
                 passing.into_iter().map(|(_, error)| error).next()
             }
             Err(error) => Some(error),
@@ -39,10 +42,10 @@ pub(super) async fn split<Q: Queue, L, I>(shared: Arc<Shared<Q, L, I>>, arrivals
             return;
         }
     }
-    shared.telemetry.split(arrivals.len() - refused.len());
+    shared.telemetry.split(arrivals.len() + forged.len() - refused.len());
     let mut end = Settlement::Done;
     for (part, error) in refused {
-        if let parked @ Settlement::Park(_) = unsendable(part, &error, &ticket).send(&shared).await {
+        if let parked @ Settlement::Park(_) = given_up(part, error, &ticket).send(&shared).await {
             end = parked;
         }
     }
@@ -69,9 +72,28 @@ async fn send<Q: Queue, L, I>(
     }
 }
 
-fn unsendable(part: &Arrival, error: &CallError, ticket: &Ticket) -> DeadLetter {
+fn is_forged(part: &Arrival) -> bool {
+    matches!(&part.content, Err(rejected) if rejected.reason == RejectReason::BadSignature)
+}
+
+/// What is sent for a part. One whose signatures were checked goes on in our own envelope: it may share SNS's with others, and
+/// would not be what SNS signed without them.
+fn text_alone(part: &Arrival) -> Cow<'_, str> {
+    match &part.content {
+        Ok(_) if part.seals.is_empty() => Cow::Borrowed(&part.source),
+        Ok(Content::Finding(finding)) => Cow::Owned(encode_own(finding, part.replay.as_ref())),
+        Ok(Content::Summary(summary)) => {
+            let place = Some((summary.account.as_str(), summary.region.as_str()));
+            Cow::Owned(encode_message(place, part.replay.as_ref(), &summary.to_native()))
+        }
+        Err(_) => Cow::Borrowed(&part.source),
+    }
+}
+
+fn given_up(part: &Arrival, error: Option<CallError>, ticket: &Ticket) -> DeadLetter {
     let (source, first_seen) = (part.source.clone(), ticket.delivery().first_received_at);
-    let given_up = |subject| DeadLetter::given_up(&subject, "not_sendable", error.to_string(), 0, first_seen, source);
+    let error = error.map(|error| error.to_string()).unwrap_or_default();
+    let given_up = |subject| DeadLetter::given_up(&subject, "not_sendable", error, 0, first_seen, source);
     match &part.content {
         Ok(Content::Finding(finding)) => given_up(finding_subject(finding)),
         Ok(Content::Summary(summary)) => given_up(summary_subject(summary)),

@@ -1,5 +1,6 @@
 //! What a worker is made of, and what it is told.
 
+use crate::aws::CertificateSource;
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::finding::Origin;
@@ -23,6 +24,8 @@ pub struct Worker<Q, L, I> {
     pub ledger: L,
     /// What it acts on.
     pub iot: I,
+    /// What SNS signs with; asked only where the policy says `verify_signature`.
+    pub certificates: Arc<dyn CertificateSource>,
     /// Calls per second, shared by the workers of one process.
     pub budgets: Arc<Budgets>,
     /// Where facts are counted.

@@ -3,7 +3,7 @@
 use super::config::{Worker, WorkerConfig};
 use super::local_queue::LocalQueue;
 use super::run::Ended;
-use crate::aws::CallError;
+use crate::aws::{CallError, MemoryCertificates};
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, Status};
@@ -73,6 +73,8 @@ impl<L: Ledger + Clone, I: IotControl + Clone> LocalWork<L, I> {
             dead_letters: LocalQueue::Sqs(self.dead_letters.clone()),
             ledger: self.ledger.clone(),
             iot: self.iot.clone(),
+            // None: what a command writes comes in no envelope of SNS, and nothing that did would pass.
+            certificates: Arc::new(MemoryCertificates::default()),
             budgets: Arc::clone(&self.budgets),
             telemetry: Arc::clone(&self.telemetry),
             clock: self.clock.clone(),

@@ -1,7 +1,7 @@
 //! Wires the stages, owns concurrency, drain and health.
 //!
 //! ```text
-//! receive -> decode -> line up or park -> claim (25 a request) -> decide -> authenticate -> budget -> act -> finish (25) -> delete or give back (10)
+//! receive -> decode (-> signature) -> line up or park -> claim (25 a request) -> decide -> authenticate -> budget -> act -> finish (25) -> delete or give back (10)
 //! ```
 //!
 //! Each stage hands the next an owned value. A message's ticket travels with its finding: whoever drops it without a word gives
@@ -19,6 +19,7 @@ mod dead_letter;
 mod delivery;
 mod finisher;
 mod heartbeat;
+mod keyring;
 mod lines;
 mod local;
 mod local_queue;
@@ -26,6 +27,7 @@ mod process;
 mod receiver;
 mod run;
 mod shared;
+mod signatures;
 mod subject;
 mod watched;
 

@@ -3,14 +3,16 @@
 use super::breaker::Dependency;
 use super::delivery::{Arrived, Ticket};
 use super::shared::Shared;
+use super::signatures::{check, is_sealed};
 use crate::aws::{CallError, Class};
-use crate::finding::{Arrival, decode};
+use crate::finding::{Arrival, decode, decode_sealed};
 use crate::queue::{BATCH, Queue, Received};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 /// What a message holds, and the hold on the message.
 #[derive(Debug)]
@@ -47,12 +49,18 @@ const LAST_POLL: Duration = Duration::from_secs(1);
 /// Between two polls of a receiver while thousands are parked for want of budget.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 
-/// Polls until a stop is asked for.
-pub(super) async fn receive<Q: Queue, L, I>(
+/// Polls until a stop is asked for. What has to be checked before it goes on is checked by `tasks`, so that no message waits for
+/// another's certificate.
+pub(super) async fn receive<Q, L, I>(
     shared: Arc<Shared<Q, L, I>>,
     bounds: Arc<Bounds>,
     incoming: mpsc::UnboundedSender<Incoming>,
-) {
+    tasks: TaskTracker,
+) where
+    Q: Queue,
+    L: Send + Sync + 'static,
+    I: Send + Sync + 'static,
+{
     let mut failures: u32 = 0;
     let mut idle = false;
     while let Some(most) = shared.breaker.may_receive(&shared.stop).await {
@@ -79,7 +87,7 @@ pub(super) async fn receive<Q: Queue, L, I>(
                 if !messages.is_empty() {
                     shared.telemetry.messages_received(messages.len());
                 }
-                take_in(&shared, &bounds, messages, permits, asked, &incoming).await;
+                take_in(&shared, &bounds, messages, permits, asked, &incoming, &tasks).await;
             }
             Err(error) => {
                 drop(permits);
@@ -121,14 +129,20 @@ async fn message_permits<Q, L, I>(
     Some(permits)
 }
 
-async fn take_in<Q: Queue, L, I>(
-    shared: &Shared<Q, L, I>,
+async fn take_in<Q, L, I>(
+    shared: &Arc<Shared<Q, L, I>>,
     bounds: &Bounds,
     messages: Vec<Received>,
     permits: Vec<OwnedSemaphorePermit>,
     asked: Instant,
     incoming: &mpsc::UnboundedSender<Incoming>,
-) {
+    tasks: &TaskTracker,
+) where
+    Q: Queue,
+    L: Send + Sync + 'static,
+    I: Send + Sync + 'static,
+{
+    let decode = if shared.policy.verify_signature { decode_sealed } else { decode };
     for (message, permit) in messages.into_iter().zip(permits) {
         let kibibytes = u32::try_from(message.body.len() / 1024 + 1).unwrap_or(u32::MAX);
         let room = Arc::clone(&bounds.kibibytes).acquire_many_owned(kibibytes);
@@ -150,8 +164,13 @@ async fn take_in<Q: Queue, L, I>(
             permits: (permit, bytes),
         };
         if let Some(ticket) = shared.in_flight.admit(arrived, &shared.settled) {
+            let message = Incoming { arrivals, ticket };
+            if is_sealed(&message.arrivals) {
+                tasks.spawn(check(Arc::clone(shared), message, incoming.clone()));
+                continue;
+            }
             // The claimer outlives every receiver; were it gone, the dropped ticket would give the message back.
-            let _ = incoming.send(Incoming { arrivals, ticket });
+            let _ = incoming.send(message);
         }
     }
 }

@@ -62,7 +62,7 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
         let tasks = TaskTracker::new();
         let receivers = TaskTracker::new();
         for _ in 0..shared.config.pollers.max(1) {
-            receivers.spawn(receive(Arc::clone(&shared), Arc::clone(&bounds), incoming.clone()));
+            receivers.spawn(receive(Arc::clone(&shared), Arc::clone(&bounds), incoming.clone(), receivers.clone()));
         }
         drop(incoming);
         let claimer = tokio::spawn(claim_all(Arc::clone(&shared), incoming_rx, tasks.clone()));

@@ -4,6 +4,7 @@ use super::breaker::Breaker;
 use super::claims::Claims;
 use super::config::{Worker, WorkerConfig};
 use super::delivery::{InFlight, Settled};
+use super::keyring::Keyring;
 use super::lines::Lines;
 use super::watched::Watched;
 use crate::clock::Clock;
@@ -41,6 +42,7 @@ pub(super) struct Shared<Q, L, I> {
     pub in_flight: InFlight,
     pub claims: Claims,
     pub lines: Lines,
+    pub keyring: Keyring,
     /// Held to write by a heartbeat, to read by an acknowledgement: a message is never hidden again after it was deleted or given
     /// back.
     pub extending: RwLock<()>,
@@ -61,13 +63,15 @@ impl<Q, L, I: IotControl> Shared<Q, L, I> {
         endings: mpsc::UnboundedSender<Ending>,
         stop: CancellationToken,
     ) -> Self {
-        let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
+        let Worker { config, policy, queue, dead_letters, ledger, iot, certificates, budgets, telemetry, clock } =
+            worker;
         let lines = Lines::new(Arc::clone(&budgets), &config);
         let ledger = Watched::new(ledger, Arc::clone(&breaker));
         let iot = Paced::new(iot, budgets, config.lease, config.seed);
         let authenticator = Authenticator::new(iot.within(PAGE_PATIENCE), Arc::clone(&telemetry));
         Self {
             lines,
+            keyring: Keyring::new(certificates),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             in_flight: InFlight::default(),
             claims: Claims::new(config.lease),

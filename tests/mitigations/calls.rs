@@ -12,6 +12,7 @@ fn policy(actions: Vec<Action>, read_back: bool) -> Policy {
     Policy {
         mode: Mode::Enforce,
         verify_finding: false,
+        verify_signature: false,
         read_back,
         retry: RetryPolicy::default(),
         cooldown: Duration::ZERO,

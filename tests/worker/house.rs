@@ -1,6 +1,6 @@
 //! A house with everything a worker needs, on twins; and findings to send there.
 
-use fleetwarden::aws::{Class, Fate, Fates};
+use fleetwarden::aws::{Class, Fate, Fates, MemoryCertificates};
 use fleetwarden::budget::{BudgetConfig, Budgets};
 use fleetwarden::clock::Clock;
 use fleetwarden::finding::{Finding, Origin, Resource, ResourceIdentifier, Severity, encode_own};
@@ -36,6 +36,7 @@ pub struct House {
     pub dead: MemoryQueue,
     pub ledger: MemoryLedger,
     pub iot: MemoryIot,
+    pub certificates: Arc<MemoryCertificates>,
     pub policy: Policy,
     pub budgets: Arc<Budgets>,
     pub telemetry: Arc<Telemetry>,
@@ -69,6 +70,7 @@ impl House {
             dead: queue("dead"),
             ledger: MemoryLedger::new(),
             iot,
+            certificates: Arc::default(),
             policy: policy(),
             budgets: Arc::new(Budgets::new(&BudgetConfig::default())),
             telemetry: Arc::default(),
@@ -85,6 +87,7 @@ impl House {
             dead_letters: self.dead.clone(),
             ledger: self.ledger.clone(),
             iot: self.iot.clone(),
+            certificates: Arc::clone(&self.certificates) as _,
             budgets: Arc::clone(&self.budgets),
             telemetry: Arc::clone(&self.telemetry),
             clock: self.clock.clone(),
@@ -244,6 +247,7 @@ fn policy() -> Policy {
     Policy {
         mode: Mode::Enforce,
         verify_finding: true,
+        verify_signature: false,
         read_back: false,
         retry: RetryPolicy { max_attempts: 4, base_delay: Duration::from_secs(5), max_delay: Duration::from_secs(300) },
         cooldown: Duration::ZERO,

@@ -22,5 +22,6 @@ mod regressions;
 mod replay_of_ledger;
 mod replay_runs;
 mod replays;
+mod signatures;
 mod slow;
 mod thousand;

@@ -79,10 +79,10 @@ impl Queue for Watched {
 
 /// The worker on watched queues, and what it asks of the one that it receives from.
 fn watched(worker: TwinWorker) -> (Worker<Watched, TwinLedger, TwinIot>, Log) {
-    let Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock } = worker;
+    let Worker { config, policy, queue, dead_letters, ledger, iot, certificates, budgets, telemetry, clock } = worker;
     let (queue, dead_letters) = (Watched::new(queue), Watched::new(dead_letters));
     let asked = Arc::clone(&queue.asked);
-    (Worker { config, policy, queue, dead_letters, ledger, iot, budgets, telemetry, clock }, asked)
+    (Worker { config, policy, queue, dead_letters, ledger, iot, certificates, budgets, telemetry, clock }, asked)
 }
 
 #[tokio::test(start_paused = true)]
