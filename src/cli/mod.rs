@@ -8,6 +8,7 @@ mod bar;
 mod demo;
 mod dlq;
 pub mod error;
+mod failed_checks;
 mod findings;
 mod findings_verify;
 mod letters;

@@ -10,6 +10,7 @@ mod drain;
 mod edges;
 mod expansion;
 mod expansion_again;
+mod expansion_large;
 mod failures;
 mod hanging;
 mod house;
