@@ -19,6 +19,7 @@ mod policy;
 mod print;
 mod quotas;
 mod replay;
+mod replay_audit;
 mod replay_native;
 mod replay_print;
 mod root;

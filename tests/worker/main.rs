@@ -20,6 +20,7 @@ mod many;
 mod once;
 mod outages;
 mod regressions;
+mod replay_of_audit;
 mod replay_of_ledger;
 mod replay_runs;
 mod replays;
