@@ -350,11 +350,6 @@ pub(super) fn confirm(n: u64, what: &str, output: OutputFormat) -> Result<bool, 
     if n <= HANDFUL {
         return Ok(true);
     }
-    agreed(what, output)
-}
-
-/// Asks.
-pub(super) fn agreed(what: &str, output: OutputFormat) -> Result<bool, CliError> {
     // A program that reads the result finds one document there, and no question.
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !terminal || output == OutputFormat::Json {

@@ -1,10 +1,12 @@
 //! `fleetwarden replay audit`: an audit's findings go to the queue once more.
 
-use super::replay::{agreed, caller, new_id, note};
+use super::ask::agreed;
+use super::replay::{caller, new_id, note};
 use super::{CliError, OutputFormat, print};
 use crate::aws::{Class, Clients, load_config};
 use crate::clock::Clock;
 use crate::defender::console::Console;
+use crate::defender::console::check_name::resolve_all;
 use crate::queue::{SqsQueue, describe};
 use crate::replay::{AuditReplay, Order};
 use clap::Args;
@@ -55,6 +57,8 @@ pub struct ReplayAuditArgs {
 ///
 /// Usage: an audit that cannot be replayed, or a question that nobody can answer. Failed: AWS does not answer.
 pub(super) async fn run(args: &ReplayAuditArgs, output: OutputFormat) -> Result<(), CliError> {
+    let checks = resolve_all(&args.check, [])
+        .map_err(|mistakes| CliError::Usage(format!("--check: {}", mistakes.join("\nerror: --check: "))))?;
     let clock = Clock::system();
     let by = args.by.clone().or_else(caller);
     let order = Order { id: new_id(&clock)?, by, force: args.force, rate: 1, keep_going: false };
@@ -65,29 +69,24 @@ pub(super) async fn run(args: &ReplayAuditArgs, output: OutputFormat) -> Result<
         CliError::Usage(format!("failed to {error}; check --queue-url, which is {}", args.queue_url))
     })?;
     let audit = Console::new(clients.iot.clone()).audit(task).await.map_err(|error| match error.class {
-        Class::Gone => CliError::Usage(format!(
-            "there is no audit {task} in {}, or it is older than 90 days: check the task id and AWS_REGION",
-            clients.region
+        // An id that is none is an invalid request.
+        Class::Gone | Class::Permanent => CliError::Usage(format!(
+            "there is no audit {task}: Device Defender keeps them for 90 days; `fleetwarden audit list` shows those of the last days"
         )),
-        // As AWS answers an id that is none.
-        Class::Permanent => CliError::Usage(format!("failed to {error}; check the task id, which is {task}")),
         _ => {
             let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
             CliError::Failed(format!("failed to {error}{advice}"))
         }
     })?;
     let place = (queue.account.as_str(), queue.region.as_str());
-    let replay = AuditReplay::new(&audit, place, &args.check, &order).map_err(CliError::Usage)?;
+    let replay = AuditReplay::new(&audit, place, &checks, &order).map_err(CliError::Usage)?;
     if args.dry_run {
         tell(&replay, task, &order, false, output);
         return Ok(());
     }
-    if args.force
-        && !args.yes
-        && !agreed(&format!("the findings of {} resources, by force,", replay.resources()), output)?
-    {
-        return Ok(());
-    }
+    let question =
+        format!("do once more, by force, what was done about the findings of {} resources?", replay.resources());
+    agreed(args.yes || !args.force, &question).await?;
     let to = SqsQueue::new(clients.sqs.clone(), args.queue_url.clone());
     replay
         .send(&to, &order, &clock)

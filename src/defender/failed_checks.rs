@@ -1,5 +1,6 @@
 //! Checks that an audit could not make, as an expansion's record has them: one step each.
 
+use super::console::what_to_do;
 use crate::finding::{AuditSummary, CheckSummary};
 use crate::ledger::{Step, StepOutcome};
 
@@ -58,20 +59,10 @@ impl FailedCheck {
         Some(Self { check: step.target.clone(), code: code.to_owned(), message: message.to_owned() })
     }
 
-    /// What to do about it, a sentence.
+    /// What to do about it, a clause.
     pub fn advice(&self) -> String {
-        match self.code.as_str() {
-            // The managed policy is named on the developer guide's page on auditing.
-            "INSUFFICIENT_PERMISSIONS" => {
-                "let the audit role read what the check looks at (AWSIoTDeviceDefenderAudit allows it); `fleetwarden audit settings show` \
-                 names the role"
-                    .to_owned()
-            }
-            "AUDIT_CHECK_DISABLED" => {
-                format!("turn the check on: `fleetwarden audit settings set --enable {}`", self.check)
-            }
-            _ => "see what Device Defender says of it, and audit again".to_owned(),
-        }
+        what_to_do(&self.code, &self.check)
+            .unwrap_or_else(|| "see what Device Defender says of it, and audit again".to_owned())
     }
 }
 
@@ -121,7 +112,7 @@ mod tests {
         let permissions = ("B", "INSUFFICIENT_PERMISSIONS", "not authorized: iot:ListPolicies");
         assert_eq!(told, [permissions, ("C", "AUDIT_CHECK_DISABLED", ""), ("D", "FAILED", "")]);
         assert!(failed[0].advice().contains("audit role"), "{}", failed[0].advice());
-        assert!(failed[1].advice().contains("audit settings set --enable C"), "{}", failed[1].advice());
+        assert!(failed[1].advice().ends_with("audit settings set --enable C`"), "{}", failed[1].advice());
         let other = Step { action: "UPDATE_DEVICE_CERTIFICATE".to_owned(), ..steps[0].clone() };
         assert_eq!(FailedCheck::of(&other), None);
     }

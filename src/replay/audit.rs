@@ -5,7 +5,7 @@ use super::sender::Sender;
 use crate::aws::CallError;
 use crate::clock::Clock;
 use crate::defender::console::Audit;
-use crate::finding::{AuditSummary, CheckSummary, catalogue, encode_message};
+use crate::finding::{AuditSummary, CheckSummary, encode_message};
 use crate::queue::{Outgoing, Queue};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ pub struct AuditReplay {
 }
 
 impl AuditReplay {
-    /// The replay of `audit`, of all its non-compliant checks or of those in `checks`. `place` is the audited account and region.
+    /// The replay of `audit`, of all its non-compliant checks or of those in `checks`, which are modern names. `place` is the audited account and region.
     ///
     /// It has an id of its own, and so an expansion of its own: sent or delivered twice it takes effect once, and one of some checks
     /// stands in the way of no later one of all.
@@ -41,17 +41,16 @@ impl AuditReplay {
                 audit.status
             ));
         }
-        let wanted: Vec<&str> = checks.iter().map(|check| catalogue::modern_name(check)).collect();
-        if let Some(none) = wanted.iter().find(|check| !non_compliant.contains(check)) {
+        if let Some(none) = checks.iter().find(|check| !non_compliant.contains(&check.as_str())) {
             return Err(format!(
                 "audit {task} has no finding of {none} that is not suppressed; it has some of {}",
                 non_compliant.join(", ")
             ));
         }
         // Those that failed go along with all, to be put on record as in the summary that Device Defender sends.
-        let meant = |check: &&CheckSummary| match wanted.as_slice() {
+        let meant = |check: &&CheckSummary| match checks {
             [] => found(check) || check.error_code.is_some(),
-            wanted => found(check) && wanted.contains(&check.check.as_str()),
+            wanted => found(check) && wanted.contains(&check.check),
         };
         Ok(Self {
             summary: AuditSummary {

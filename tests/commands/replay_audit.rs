@@ -68,7 +68,7 @@ async fn a_summary_becomes_the_findings_of_every_page_and_an_audit_that_is_repla
     assert_eq!(plan["checks"], checks);
     assert_eq!(bench.depths().await, (0, 0), "nothing was sent");
 
-    let one = document(&bench, &["replay", "audit", &task, "--check", SHARED, "--by", "ops"]).await;
+    let one = document(&bench, &["replay", "audit", &task, "--check", "shared", "--by", "ops"]).await;
     assert_eq!((&one["resources"], &one["sent"], &one["by"]), (&json!(1), &json!(true), &json!("ops")));
     assert_eq!(work(&bench, "enforce").await["mitigated"], 1);
 
@@ -106,12 +106,15 @@ async fn an_audit_that_cannot_be_replayed_is_refused_in_a_sentence_and_nothing_i
     let audited = audit(&bench, &[SHARED], false, |_| ()).await;
     let clean = audit(&bench, &["CONFLICTING_CLIENT_IDS_CHECK"], false, |_| ()).await;
     for (arguments, sentence) in [
-        (&["0123456789abcdef0123456789abcdef"][..], "there is no audit 0123456789abcdef0123456789abcdef in us-east-1"),
+        (&["0123456789abcdef0123456789abcdef"][..], "there is no audit 0123456789abcdef0123456789abcdef: "),
         (&[&clean], "there is nothing to replay"),
-        (&[&audited, "--check", LOGGING], "has no finding of LOGGING_DISABLED_CHECK"),
-        (&[&audited, "--check", "NO_SUCH_CHECK"], "it has some of DEVICE_CERTIFICATE_SHARED_CHECK"),
+        (
+            &[&audited, "--check", "logging"],
+            "no finding of LOGGING_DISABLED_CHECK that is not suppressed; it has some of DEVICE_",
+        ),
+        (&[&audited, "--check", "NO_SUCH_CHECK"], "there is no check NO_SUCH_CHECK"),
         (&[&audited, "--queue-url", "http://127.0.0.1:1/no/such"], "check --queue-url"),
-        (&["not an id"], "not an id"),
+        (&["not an id"], "there is no audit not an id: "),
     ] {
         let ran = bench.run(&[&["replay", "audit"], arguments].concat()).await;
         assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
@@ -134,8 +137,6 @@ async fn checks_that_failed_are_shown_with_what_to_do_and_those_that_completed_a
         fleet.defender.configuration.checks.get_mut(LOGGING).unwrap().enabled = false;
     })
     .await;
-    let status = bench.sandbox.iot().with_fleet(|fleet| fleet.audit(&task).unwrap().status);
-    assert_eq!(status.as_str(), "FAILED");
     assert_eq!(work(&bench, "enforce").await["mitigated"], 1, "the shared certificate");
     // Another, as Device Defender words it when its role may not look.
     let details = json!([{ "checkName": PERMISSIVE, "checkRunStatus": "FAILED",
@@ -161,7 +162,7 @@ async fn checks_that_failed_are_shown_with_what_to_do_and_those_that_completed_a
         ])
     );
     assert!(failed[0]["advice"].as_str().unwrap().contains("audit role"), "{failed}");
-    let advice = "turn the check on: `fleetwarden audit settings set --enable LOGGING_DISABLED_CHECK`";
+    let advice = "enable it with `fleetwarden audit settings set --enable LOGGING_DISABLED_CHECK`";
     assert_eq!(failed[1]["advice"], advice);
     let table = bench.run(&["status"]).await;
     assert!(table.out.contains("failed check") && table.out.contains("AUDIT_CHECK_DISABLED"), "{table:?}");
