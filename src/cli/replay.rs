@@ -1,5 +1,6 @@
 //! `fleetwarden replay`: second chances.
 
+use super::replay_audit::{self, ReplayAuditArgs};
 use super::replay_native::{self, Native};
 use super::replay_print::{Told, print_plan, print_result};
 use super::run::stop_on_signals;
@@ -20,7 +21,8 @@ const HELP: &str = "\
 Examples:
   fleetwarden replay dlq --dry-run
   fleetwarden replay dlq --reason attempts_exhausted --error InternalFailureException
-  fleetwarden replay ledger --status observed --check DEVICE_CERTIFICATE_SHARED_CHECK";
+  fleetwarden replay ledger --status observed --check DEVICE_CERTIFICATE_SHARED_CHECK
+  fleetwarden replay audit 4f1dd2a38d3a4d4d9dd7a4d3c0a5b6c7";
 
 const DLQ_HELP: &str = "\
 Examples:
@@ -86,6 +88,9 @@ pub enum ReplayCommand {
         #[command(flatten)]
         options: ReplayOptions,
     },
+    /// Sends the findings of an audit to the queue
+    #[command(after_help = replay_audit::HELP)]
+    Audit(ReplayAuditArgs),
 }
 
 /// What a replay is told, wherever from.
@@ -149,16 +154,14 @@ fn status(text: &str) -> Result<Status, String> {
         Some(Status::Claimed | Status::Waiting) => {
             Err("its message is on the queue already: a worker has it in hand, or will".to_owned())
         }
-        Some(Status::Expanded) => {
-            Err("an audit's summary is replayed from its dead letter, or published again".to_owned())
-        }
+        Some(Status::Expanded) => Err("an audit is replayed with `replay audit TASK`".to_owned()),
         Some(status) => Ok(status),
         None => Err("write one of dead, held, observed, compliant, suppressed, mitigated".to_owned()),
     }
 }
 
 /// The ledger and every message keep it.
-fn note(text: &str) -> Result<String, String> {
+pub(super) fn note(text: &str) -> Result<String, String> {
     let fits = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits { Ok(text.to_owned()) } else { Err("write 1 to 256 printable characters".to_owned()) }
 }
@@ -194,15 +197,18 @@ impl ReplayOptions {
     fn order(&self, clock: &Clock) -> Result<Order, CliError> {
         let id = match &self.id {
             Some(id) => id.clone(),
-            None => {
-                let random = getrandom::u64()
-                    .map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
-                format!("replay-{}-{:08x}", clock.now().strftime("%Y%m%dT%H%M%SZ"), random >> 32)
-            }
+            None => new_id(clock)?,
         };
         let by = self.by.clone().or_else(caller);
         Ok(Order { id, by, force: self.force, rate: self.rate, keep_going: self.keep_going })
     }
+}
+
+/// A name for a replay that no other has.
+pub(super) fn new_id(clock: &Clock) -> Result<String, CliError> {
+    let random =
+        getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
+    Ok(format!("replay-{}-{:08x}", clock.now().strftime("%Y%m%dT%H%M%SZ"), random >> 32))
 }
 
 fn read_ids(file: &str) -> Result<std::collections::HashSet<String>, CliError> {
@@ -216,7 +222,7 @@ fn read_ids(file: &str) -> Result<std::collections::HashSet<String>, CliError> {
 }
 
 /// Who runs this, as far as the system tells.
-fn caller() -> Option<String> {
+pub(super) fn caller() -> Option<String> {
     let told = |name: &str| std::env::var(name).ok().filter(|text| note(text).is_ok());
     told("AWS_PROFILE").or_else(|| match (told("USER").or_else(|| told("LOGNAME")), told("HOSTNAME")) {
         (Some(user), Some(host)) => Some(format!("{user}@{host}")),
@@ -231,7 +237,10 @@ fn caller() -> Option<String> {
 /// Usage: an argument that says nothing, or a question that nobody can answer. Failed: it did not come to its end.
 pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError> {
     let clock = Clock::system();
-    let (ReplayCommand::Dlq { options, .. } | ReplayCommand::Ledger { options, .. }) = &args.command;
+    let options = match &args.command {
+        ReplayCommand::Audit(audit) => return replay_audit::run(audit, output).await,
+        ReplayCommand::Dlq { options, .. } | ReplayCommand::Ledger { options, .. } => options,
+    };
     let (filter, order) = (options.filter(&clock)?, options.order(&clock)?);
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
@@ -247,6 +256,8 @@ pub async fn run(args: &ReplayArgs, output: OutputFormat) -> Result<(), CliError
     let ledger = DynamoLedger::new(clients.dynamodb.clone(), options.table.clone());
     let stop = stop_on_signals()?;
     match &args.command {
+        // Gone its own way above.
+        ReplayCommand::Audit(_) => Ok(()),
         ReplayCommand::Dlq { dead_letter_queue_url, native: true, .. } => {
             let native =
                 Native { dead_letter_queue_url, queue_url: &options.queue_url, rate: options.rate, yes: options.yes };

@@ -121,7 +121,7 @@ fn left(summary: &Summary) -> String {
         (summary.replayed_already, "had their turn in this very replay"),
         (summary.died_again, "died of this very replay (a new one may send them again)"),
         (summary.newer, "given up since the command began"),
-        (summary.summaries, "summaries of audits (replay their dead letters)"),
+        (summary.summaries, "summaries of audits (see replay audit)"),
         (summary.failed, "could not be sent"),
     ];
     let told: Vec<String> = reasons.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();

@@ -1,5 +1,6 @@
 //! `fleetwarden status`: one look at the line.
 
+use super::failed_checks::{self, Failed};
 use super::findings::ledger_error;
 use super::{CliError, OutputFormat, print};
 use crate::aws::{CallError, Clients, load_config};
@@ -17,6 +18,8 @@ Examples:
   fleetwarden status --queue-url $QUEUE --dead-letter-queue-url $DEAD
   fleetwarden status --output json | jq .ledger.dead
   fleetwarden status --output json | jq '.budgets[] | select(.inForce < 1)'
+
+Checks that failed in one of the latest 20 audits have a table of their own, with what to do.
 
 The last table shows, for each operation that was called, which part of the fleet's budget is in
 force: less than all of it after AWS throttled a call, until it has recovered.
@@ -38,7 +41,7 @@ pub struct StatusArgs {
     pub table: String,
 }
 
-/// Prints depths, counts, and the budgets that the fleet uses.
+/// Prints depths, counts, checks that failed, and the budgets that the fleet uses.
 ///
 /// # Errors
 ///
@@ -49,7 +52,9 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
     let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.table.clone());
     let queue = depth(&clients, args.queue_url.as_deref()).await?;
     let dead_letters = depth(&clients, args.dead_letter_queue_url.as_deref()).await?;
-    let tally = ledger.tally().await.map_err(|error| ledger_error(&error))?;
+    let census = ledger.census().await.map_err(|error| ledger_error(&error))?;
+    let failed = failed_checks::read(&ledger, &census).await.map_err(|error| ledger_error(&error))?;
+    let tally = census.tally;
     let now = Clock::system().now().as_microsecond();
     let budgets = budgets(&ledger, &clients.region, now).await.map_err(|error| ledger_error(&error))?;
     match output {
@@ -58,11 +63,13 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
             "deadLetters": dead_letters.map(depth_json),
             "ledger": by_status(&tally),
             "checks": by_check_json(&tally),
+            "failedChecks": failed.iter().map(Failed::as_json).collect::<Vec<_>>(),
             "budgets": budgets.iter().map(Budget::as_json).collect::<Vec<_>>(),
         })),
         OutputFormat::Table => {
             print_depths(&[("queue", queue), ("dead letters", dead_letters)]);
             print::line(&by_check(&tally));
+            failed_checks::print(&failed);
             print_budgets(&budgets);
         }
     }

@@ -1,10 +1,11 @@
 //! An audit's summary carries counts only; its findings are fetched page by page and go back on the queue, where they meet
 //! those that were published one by one: one finding seen by both ways is one record.
 
+use super::failed_checks::FailedCheck;
 use crate::aws::{CallError, Class};
 use crate::clock::Clock;
-use crate::finding::{AuditSummary, Finding, encode_own};
-use crate::ledger::{ClaimRef, Ledger};
+use crate::finding::{AuditSummary, Finding, Replay, encode_own};
+use crate::ledger::{ClaimRef, Ledger, Lineage, Step};
 use crate::mitigation::{ActionError, IotControl};
 use crate::queue::{BATCH, Outgoing, Queue};
 use crate::telemetry::Telemetry;
@@ -39,11 +40,15 @@ pub struct Expansion<'a, Q, L, I> {
     pub lease: Duration,
     /// The claim on `expansion#<taskId>`.
     pub claim: &'a ClaimRef,
+    /// What stays on record beside the cursor.
+    pub steps: &'a [Step],
+    /// The replay that asked for it, if one did: its findings are that replay's too, and get the second chance that it gives.
+    pub replay: Option<&'a Lineage>,
 }
 
 impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
     /// Sends every finding of the audit's non-compliant checks back on the queue, one page in memory at a time. What it did, in
-    /// words.
+    /// words. Those of an audit that failed or was canceled after some of its checks had completed are as real as any.
     ///
     /// # Errors
     ///
@@ -54,15 +59,9 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
         cursor: Option<&str>,
         is_ours: impl Fn() -> bool,
     ) -> Result<String, ActionError> {
-        let trouble: Vec<String> = summary
-            .checks
-            .iter()
-            .filter_map(|check| check.error_code.as_ref().map(|code| format!("{} {code}", check.check)))
-            .collect();
-        let trouble =
-            if trouble.is_empty() { String::new() } else { format!("; failed checks: {}", trouble.join(", ")) };
-        if summary.task_status != "COMPLETED" {
-            return Ok(format!("the audit ended {}, there is nothing to expand{trouble}", summary.task_status));
+        let trouble = in_words(summary, self.steps);
+        if !matches!(summary.task_status.as_str(), "COMPLETED" | "FAILED" | "CANCELED") {
+            return Ok(format!("there is nothing to expand yet{trouble}"));
         }
         let mut checks: Vec<&str> = summary
             .checks
@@ -96,14 +95,21 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
                 cursor.checks += 1;
             }
             let text = serde_json::json!(cursor).to_string();
-            self.ledger.record(self.claim, &[], Some(&text), self.clock.now_ms(), self.lease).await?;
+            self.ledger.record(self.claim, self.steps, Some(&text), self.clock.now_ms(), self.lease).await?;
         }
         Ok(format!("{} findings of {} checks went on the queue{trouble}", cursor.sent, checks.len()))
     }
 
     async fn send(&self, findings: &[&Finding]) -> Result<(), ActionError> {
-        let messages: Vec<Outgoing> =
-            findings.iter().map(|finding| Outgoing::new(&encode_own(finding, None), BTreeMap::new())).collect();
+        let replay = self.replay.map(|Lineage { id, of, by, at, force }| Replay {
+            force: *force,
+            replay_of: of.clone(),
+            by: by.clone(),
+            id: Some(id.clone()),
+            at: *at,
+        });
+        let bodies = findings.iter().map(|finding| encode_own(finding, replay.as_ref()));
+        let messages: Vec<Outgoing> = bodies.map(|body| Outgoing::new(&body, BTreeMap::new())).collect();
         for result in self.queue.send(&messages).await? {
             // What was sent of the page is sent again with it: duplicates do no harm.
             result.map_err(|error: CallError| match error.class {
@@ -113,4 +119,19 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
         }
         Ok(())
     }
+}
+
+/// What was not as it should be with the audit, as the end of a sentence.
+fn in_words(summary: &AuditSummary, failed_checks: &[Step]) -> String {
+    let mut words = String::new();
+    if summary.task_status != "COMPLETED" {
+        words = format!("; the audit is {}", summary.task_status);
+    }
+    if !failed_checks.is_empty() {
+        let failed = failed_checks.iter().filter_map(FailedCheck::of);
+        let failed: Vec<String> = failed.map(|failed| format!("{} {}", failed.check, failed.code)).collect();
+        words.push_str("; failed checks: ");
+        words.push_str(&failed.join(", "));
+    }
+    words
 }

@@ -8,9 +8,11 @@ pub mod by_hand;
 pub mod console;
 mod delegation;
 mod expansion;
+mod failed_checks;
 
 pub use authenticate::{Verdict, authenticate};
 pub use authenticator::Authenticator;
 pub use book::PAGE_PATIENCE;
 pub(crate) use delegation::{HandOver, Rooms, hand_over};
 pub use expansion::Expansion;
+pub use failed_checks::{CHECK, FailedCheck, failed_checks};

@@ -71,7 +71,8 @@ pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationT
     let telemetry = Arc::new(Telemetry::default());
     let (took, ends) = work(&set, options, first.total(), &telemetry, stage, stop).await?;
 
-    let tally = set.ledger.tally().await.map_err(|error| DemoError::at("count the ledger")(error.to_string()))?;
+    let census = set.ledger.census().await;
+    let tally = census.map_err(|error| DemoError::at("count the ledger")(error.to_string()))?.tally;
     let dead_letters = traffic::dead_letters(&set.dead_letters).await?;
     let throttled = set
         .sandbox

@@ -157,6 +157,8 @@ pub struct AuditSummary {
     pub started_at: Option<i64>,
     /// One entry a check.
     pub checks: Vec<CheckSummary>,
+    /// Which replay asks that the audit be expanded once more, 1-256 characters; `None` for what Device Defender sent.
+    pub replay_id: Option<String>,
 }
 
 /// What an audit says of one check.

@@ -4,6 +4,10 @@ use super::member::{self, Object, kind};
 use super::{AuditSummary, CheckSummary, RejectReason, Rejected, catalogue, identifier};
 use serde_json::{Map, Value, json};
 
+/// The one member that is ours: [`AuditSummary::replay_id`]. In the summary and not in the envelope around it, so that a dead letter of
+/// it, replayed in its turn, still asks for the same.
+const REPLAY_ID: &str = "fleetwardenReplayId";
+
 /// Reads a summary. Its own `accountId` wins over where the message came from.
 pub(super) fn read(object: Object<'_>, account: Option<&str>, region: Option<&str>) -> Result<AuditSummary, Rejected> {
     let rejected = |reason, message| Rejected { reason, message, finding_id: None, check: None };
@@ -47,6 +51,7 @@ fn read_members(object: Object<'_>, account: Option<&str>, region: &str) -> Resu
         scheduled_audit: object.text("scheduledAuditName")?.map(str::to_owned),
         started_at: object.time("taskStartTime")?,
         checks: checks.collect::<Result<_, String>>()?,
+        replay_id: object.get(REPLAY_ID).map(|_| object.name(REPLAY_ID)).transpose()?.map(str::to_owned),
     })
 }
 
@@ -87,7 +92,7 @@ impl AuditSummary {
             Value::Object(native)
         });
         let checks: Vec<_> = checks.collect();
-        json!({
+        let mut native = json!({
             "accountId": self.account,
             "taskId": self.task_id,
             "taskStatus": self.task_status,
@@ -95,6 +100,10 @@ impl AuditSummary {
             "scheduledAuditName": self.scheduled_audit,
             "taskStartTime": self.started_at.map(member::time),
             "auditDetails": checks,
-        })
+        });
+        if let Some(id) = &self.replay_id {
+            native[REPLAY_ID] = json!(id);
+        }
+        native
     }
 }

@@ -2,8 +2,9 @@
 
 mod timelines;
 
+use super::census::Census;
 use super::port::{
-    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, Tally, WriteError,
+    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, WriteError,
 };
 use super::record::{Record, Status, Step};
 use super::timeline::Timeline;
@@ -25,7 +26,7 @@ const ENTER: Call = Call::write("ledger.enter", "UpdateItem");
 const LEAVE: Call = Call::write("ledger.leave", "UpdateItem");
 const GET: Call = Call::read("ledger.get", "GetItem");
 const LIST: Call = Call::read("ledger.list", "Scan");
-const TALLY: Call = Call::read("ledger.tally", "Scan");
+const CENSUS: Call = Call::read("ledger.census", "Scan");
 
 /// A ledger in memory; clones are handles to the same one.
 #[derive(Debug, Clone)]
@@ -316,15 +317,18 @@ impl Ledger for MemoryLedger {
         .await
     }
 
-    async fn tally(&self) -> Result<Tally, CallError> {
-        TALLY
+    async fn census(&self) -> Result<Census, CallError> {
+        CENSUS
             .run(&*self.fates, async |fault| {
                 fault.check(0)?;
-                let mut tally = Tally::new();
-                for record in self.table().records.values().filter(|record| !is_expansion(record)) {
-                    *tally.entry((record.subject.check.clone(), record.status)).or_default() += 1;
+                let mut census = Census::default();
+                for record in self.table().records.values() {
+                    match is_expansion(record) {
+                        true => census.expansion(&record.subject.key, record.updated_at),
+                        false => census.finding(&record.subject.check, record.status),
+                    }
                 }
-                Ok(tally)
+                Ok(census)
             })
             .await
     }

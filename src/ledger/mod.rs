@@ -1,5 +1,6 @@
 //! The ledger: each finding once. The record and its transitions (pure), the `Ledger` and `Timelines` ports, their adapters.
 
+mod census;
 pub mod dynamodb;
 mod lineage;
 mod memory;
@@ -8,11 +9,12 @@ mod record;
 mod timeline;
 pub mod transition;
 
+pub use census::{Census, LATEST, Tally};
 pub use dynamodb::DynamoLedger;
 pub use lineage::{Lineage, Replayed};
 pub use memory::MemoryLedger;
 pub use port::{
-    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode, Tally,
+    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode,
     WriteError,
 };
 pub use record::{Record, Status, Step, StepOutcome, Subject};

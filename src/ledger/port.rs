@@ -1,9 +1,9 @@
 //! The `Ledger` port. Every sentence of these docs is a contract that the contract tests run against each implementation.
 
+use super::census::Census;
 use super::lineage::Lineage;
 use super::record::{Record, Status, Step, Subject};
 use crate::aws::CallError;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -135,9 +135,6 @@ pub struct RecordPage {
     pub next: Option<String>,
 }
 
-/// Counts by check and status, expansions left out.
-pub type Tally = BTreeMap<(String, Status), u64>;
-
 /// The ledger: each finding once, under epochs and leases. Times are the caller's, in milliseconds since the epoch.
 ///
 /// Batches hold 1 to [`BATCH`] entries **with distinct keys**. The outer `Err` means that the whole call failed and nothing is known
@@ -213,6 +210,7 @@ pub trait Ledger: Send + Sync + 'static {
         next: Option<String>,
     ) -> impl Future<Output = Result<RecordPage, CallError>> + Send;
 
-    /// Counts everything. Reads the whole table: for people, not for workers.
-    fn tally(&self) -> impl Future<Output = Result<Tally, CallError>> + Send;
+    /// Counts every finding by check and status, and names the latest expansions. Reads the whole table, once: for people, not for
+    /// workers.
+    fn census(&self) -> impl Future<Output = Result<Census, CallError>> + Send;
 }

@@ -130,7 +130,7 @@ pub enum StepOutcome {
 /// What a message says of a finding, as far as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// The ledger key: `finding#<findingId>` or `expansion#<taskId>`.
+    /// The ledger key: `finding#<findingId>` or `expansion#<taskId>`, which a replay's id may follow.
     pub key: String,
     /// Audited account.
     pub account: String,

@@ -151,7 +151,15 @@ impl MemoryIot {
 
     /// A finding that Device Defender knows.
     pub fn put_finding(&self, finding: &Finding) {
-        self.state().account.findings.insert(finding.finding_id.clone(), finding.clone());
+        let account = &mut self.state().account;
+        let list = |finding: &Finding| Some((finding.task_id.clone()?, finding.check.clone()));
+        let before = account.findings.insert(finding.finding_id.clone(), finding.clone());
+        if let Some(ids) = before.as_ref().and_then(list).and_then(|list| account.listed.get_mut(&list)) {
+            ids.remove(&finding.finding_id);
+        }
+        if let Some(list) = list(finding) {
+            account.listed.entry(list).or_default().insert(finding.finding_id.clone());
+        }
     }
 
     /// What `ListRelatedResourcesForAuditFinding` answers.
@@ -287,9 +295,11 @@ impl IotControl for MemoryIot {
         check: &str,
         next: Option<String>,
     ) -> Result<Page<Finding>, CallError> {
-        self.pages(LIST_FINDINGS, &format!("{task_id} {check}"), next, |account| {
-            let of_audit = |finding: &&Finding| finding.task_id.as_deref() == Some(task_id) && finding.check == check;
-            Ok(account.findings.values().filter(of_audit).cloned().collect())
+        let size = self.state().page;
+        self.call(LIST_FINDINGS, &format!("{task_id} {check}"), |account| {
+            let ids = account.listed.get(&(task_id.to_owned(), check.to_owned())).into_iter().flatten().collect();
+            let Page { items, next } = account::page(LIST_FINDINGS, ids, next.as_deref(), size)?;
+            Ok(Page { items: items.into_iter().filter_map(|id| account.findings.get(id)).cloned().collect(), next })
         })
         .await
     }

@@ -22,6 +22,8 @@ pub(super) struct Account {
     pub principals: BTreeMap<String, BTreeSet<String>>,
     pub logging: Option<LoggingOptions>,
     pub findings: BTreeMap<String, Finding>,
+    /// The ids of the findings of each audit and check.
+    pub listed: BTreeMap<(String, String), BTreeSet<String>>,
     pub related: BTreeMap<String, Vec<Resource>>,
     /// What was published to each topic, in order.
     pub topics: BTreeMap<String, Vec<String>>,

@@ -60,7 +60,7 @@ pub struct Summary {
     pub died_again: u64,
     /// Not sent, since it was given up after this run had begun.
     pub newer: u64,
-    /// Not sent, since the ledger keeps too little of an audit's summary: its dead letter has it whole.
+    /// Not sent, since the ledger keeps too little of an audit's summary: its dead letter has it whole, and Device Defender the audit.
     pub summaries: u64,
     /// What could not be sent; it stays where it was.
     pub failed: u64,

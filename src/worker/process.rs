@@ -153,7 +153,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
     let worked = async {
         match &task.work {
             Work::Finding(finding) => mitigate(shared, &iot, task, finding, claim, progress, rule).await,
-            Work::Summary(summary) => expand(shared, task, summary, claim).await,
+            Work::Summary(summary) => expand(shared, task, summary, claim, progress).await,
         }
     };
     match AssertUnwindSafe(worked).catch_unwind().await {
@@ -309,7 +309,10 @@ async fn expand<Q: Queue, L: Ledger, I: IotControl>(
     task: &Task,
     summary: &AuditSummary,
     claim: &ClaimRef,
+    progress: &Progress,
 ) -> Outcome {
+    let failed_checks = defender::failed_checks(summary, shared.clock.now_ms());
+    progress.reached().steps.clone_from(&failed_checks);
     let expansion = defender::Expansion {
         iot: &shared.iot,
         queue: &shared.queue,
@@ -318,6 +321,8 @@ async fn expand<Q: Queue, L: Ledger, I: IotControl>(
         clock: &shared.clock,
         lease: shared.config.lease,
         claim,
+        steps: &failed_checks,
+        replay: task.record.replayed.as_ref().map(|replayed| &replayed.last),
     };
     match expansion.run(summary, task.record.cursor.as_deref(), || shared.claims.is_ours(claim)).await {
         Ok(detail) => Outcome::End(Status::Expanded, detail),

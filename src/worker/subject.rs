@@ -20,10 +20,14 @@ pub(super) fn finding_subject(finding: &Finding) -> Subject {
 }
 
 pub(super) fn summary_subject(summary: &AuditSummary) -> Subject {
-    // A notification of an audit that did not complete, early or forged, must not stand in the way of the one that did.
-    let key = match summary.task_status.as_str() {
-        "COMPLETED" => format!("expansion#{}", summary.task_id),
-        _ => format!("expansion#{}#incomplete", summary.task_id),
+    let task = &summary.task_id;
+    let key = match (&summary.replay_id, summary.task_status.as_str()) {
+        // Each has a record, and a cursor, of its own: one of some checks must not stand in the way of one of all.
+        (Some(id), _) => format!("expansion#{task}#replay-{}", id.strip_prefix("replay-").unwrap_or(id)),
+        (None, "COMPLETED") => format!("expansion#{task}"),
+        // A notification of an audit that did not complete, early or forged, must not stand in the way of the one that did.
+        (None, "FAILED" | "CANCELED") => format!("expansion#{task}#incomplete"),
+        (None, _) => format!("expansion#{task}#unfinished"),
     };
     Subject {
         key,

@@ -3,7 +3,7 @@
 use super::breaker::{Breaker, Dependency};
 use crate::aws::{CallError, Class};
 use crate::ledger::{
-    ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Step, Tally, WriteError,
+    Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Step, WriteError,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl<L: Ledger> Ledger for Watched<L> {
         self.inner.list(filter, limit, next).await
     }
 
-    async fn tally(&self) -> Result<Tally, CallError> {
-        self.inner.tally().await
+    async fn census(&self) -> Result<Census, CallError> {
+        self.inner.census().await
     }
 }

@@ -56,7 +56,16 @@ impl Bench {
 
     /// The same, where tasks take as long as `iot` says; audits are over at once.
     pub async fn with(iot: IotConfig) -> Self {
-        let iot = IotConfig { quotas: Quotas::off(), audit_duration: Duration::ZERO, ..iot };
+        Self::start(IotConfig { audit_duration: Duration::ZERO, ..iot }).await
+    }
+
+    /// The same, with audits that take so long.
+    pub async fn with_audits_of(audit_duration: Duration) -> Self {
+        Self::start(IotConfig { audit_duration, ..IotConfig::default() }).await
+    }
+
+    async fn start(iot: IotConfig) -> Self {
+        let iot = IotConfig { quotas: Quotas::off(), ..iot };
         let config = SandboxConfig { port: 0, iot, ..SandboxConfig::default() };
         let sandbox = Sandbox::start(config).await.unwrap();
         sandbox.iot().with_fleet(seed::workshop);

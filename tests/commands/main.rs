@@ -18,6 +18,7 @@ mod native_move;
 mod quotas;
 mod refusals;
 mod replay;
+mod replay_audit;
 mod signatures;
 mod status;
 mod stopping;

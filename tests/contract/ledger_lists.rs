@@ -3,7 +3,7 @@
 
 use super::ledger::{LEASE, claim, claim_as, ending, finish, get, ours, request, subject};
 use super::run::{now, unique};
-use fleetwarden::ledger::{Filter, Ledger, Record, ReplayMode, Status, Subject};
+use fleetwarden::ledger::{Filter, LATEST, Ledger, Record, ReplayMode, Status, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs every case of this file against an implementation; see `run.rs`.
@@ -13,7 +13,7 @@ macro_rules! ledger_list_contract {
             what_needs_attention_is_listed_until_it_is_claimed_again,
             a_list_is_filtered_by_check_resource_and_audit,
             pages_hold_every_record_once,
-            a_tally_counts_by_check_and_status_without_expansions,
+            a_census_counts_by_check_and_status_without_expansions_and_names_the_latest_of_those,
         ], $($implementation)*);
     };
 }
@@ -91,7 +91,9 @@ pub async fn pages_hold_every_record_once<L: Ledger>(make: impl AsyncFn() -> L) 
     assert_eq!(keys(&listed), subjects.iter().map(|subject| subject.key.as_str()).collect());
 }
 
-pub async fn a_tally_counts_by_check_and_status_without_expansions<L: Ledger>(make: impl AsyncFn() -> L) {
+pub async fn a_census_counts_by_check_and_status_without_expansions_and_names_the_latest_of_those<L: Ledger>(
+    make: impl AsyncFn() -> L,
+) {
     let (ledger, now) = (make().await, now());
     let check = unique("CHECK");
     for status in [Status::Mitigated, Status::Mitigated, Status::Dead, Status::Claimed] {
@@ -101,11 +103,19 @@ pub async fn a_tally_counts_by_check_and_status_without_expansions<L: Ledger>(ma
             finish(&ledger, ending(&held, status), now).await.unwrap();
         }
     }
-    let key = format!("expansion#{}", unique("audit"));
-    let expansion = Subject { check: check.clone(), resource_type: "AUDIT".to_owned(), key, ..subject("expansion") };
-    claim(&ledger, &expansion, "alice", now).await;
+    let mut expansions: Vec<String> =
+        (0..i64::try_from(LATEST).unwrap() + 2).map(|n| format!("expansion#{}-{n}", unique("audit"))).collect();
+    for (age, key) in (0..).zip(&expansions) {
+        let subject = Subject { check: String::new(), key: key.clone(), ..subject("expansion") };
+        // Later than whatever else is in the table, the first of them last.
+        claim(&ledger, &subject, "alice", now + 60_000 - age).await;
+    }
+    expansions.truncate(LATEST);
 
-    let mut tally = ledger.tally().await.unwrap();
+    let census = ledger.census().await.unwrap();
+    assert_eq!(census.expansions().collect::<Vec<_>>(), expansions);
+    let mut tally = census.tally;
+    assert!(tally.keys().all(|(check, _)| !check.is_empty()));
     tally.retain(|(counted, _), _| *counted == check);
     let expected = [(Status::Claimed, 1), (Status::Dead, 1), (Status::Mitigated, 2)];
     assert_eq!(tally, expected.into_iter().map(|(status, count)| ((check.clone(), status), count)).collect());

@@ -3,7 +3,8 @@
 use crate::house::*;
 use fleetwarden::aws::{Class, Fate, Script};
 use fleetwarden::finding::{AuditSummary, CheckSummary, Finding};
-use fleetwarden::ledger::{Record, Status};
+use fleetwarden::ledger::{Record, Status, StepOutcome};
+use fleetwarden::mitigation::IotCall;
 use fleetwarden::worker::Ended;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,6 +35,7 @@ fn summary(task_status: &str) -> String {
             check(PERMISSIVE, "COMPLETED_COMPLIANT"),
             check(CLIENTS, "COMPLETED_NON_COMPLIANT"),
         ],
+        replay_id: None,
     };
     summary.to_native().to_string()
 }
@@ -141,14 +143,71 @@ async fn a_failing_page_or_a_failing_send_is_tried_again_from_there() {
     }
 }
 
+/// A published AWS sample (its loop looks for `NextToken`) silently stops after page one.
 #[tokio::test(start_paused = true)]
-async fn an_audit_that_failed_is_on_record_and_not_expanded() {
-    let (house, _) = house();
+async fn paging_reads_next_token_to_the_end_where_a_published_aws_sample_stops_after_page_one() {
+    for findings in [1_u64, 249, 250, 251, 500, 501] {
+        let mut house = House::new();
+        house.policy.verify_finding = false;
+        let all: Vec<_> = (0..findings).map(client_finding).collect();
+        all.iter().for_each(|finding| house.iot.put_finding(finding));
+        house.send(&summary("COMPLETED")).await;
+        house.work().await;
+        for finding in &all {
+            assert_eq!(house.status(finding), Status::Mitigated, "{} of {findings}", finding.finding_id);
+        }
+        let of_check = |call: &&IotCall| call.operation == "ListAuditFindings" && call.target.ends_with(CLIENTS);
+        let history = house.iot.history();
+        assert_eq!(history.iter().filter(of_check).count() as u64, findings.div_ceil(250), "of {findings}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_that_completed_are_expanded_although_the_audit_as_a_whole_failed_or_was_canceled() {
+    for status in ["FAILED", "CANCELED"] {
+        let (house, findings) = house();
+        house.send(&summary(status)).await;
+        house.work().await;
+        assert_eq!(expansion(&house).status, Status::Expanded);
+        assert!(expansion(&house).detail.contains(status), "{}", expansion(&house).detail);
+        all_done(&house, &findings);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_that_has_not_ended_is_on_record_and_expanded_when_it_has() {
+    let (house, findings) = house();
+    house.send(&summary("IN_PROGRESS")).await;
+    house.work().await;
+    assert!(expansion(&house).detail.contains("nothing to expand yet"), "{}", expansion(&house).detail);
+    assert_eq!(pages(&house), 0);
     house.send(&summary("FAILED")).await;
     house.work().await;
-    assert_eq!(expansion(&house).status, Status::Expanded);
-    assert!(expansion(&house).detail.contains("FAILED"), "{}", expansion(&house).detail);
-    assert_eq!(pages(&house), 0);
+    for finding in &findings {
+        assert_eq!(house.status(finding), Status::Mitigated, "{}", finding.finding_id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_that_failed_are_on_record_one_by_one_whatever_becomes_of_the_expansion() {
+    let failed = r#""checkRunStatus":"FAILED","errorCode":"INSUFFICIENT_PERMISSIONS","message":"the role may not""#;
+    let body = summary("COMPLETED").replace(r#""checkRunStatus":"COMPLETED_COMPLIANT""#, failed);
+    for fails in [false, true] {
+        let (house, _) = house();
+        house.send(&body).await;
+        let fate = if fails { Fate::Fail(Class::Permanent) } else { Fate::Proceed };
+        finish(meeting(house.worker("worker"), always(LIST, fate)).run(CancellationToken::new())).await;
+        let record = expansion(&house);
+        assert_eq!(record.status, if fails { Status::Dead } else { Status::Expanded });
+        assert_eq!(record.steps.len(), 1, "{:?}", record.steps);
+        let step = &record.steps[0];
+        assert_eq!(
+            (step.action.as_str(), step.target.as_str(), step.outcome),
+            ("CHECK", PERMISSIVE, StepOutcome::Failed)
+        );
+        assert_eq!(step.detail, "INSUFFICIENT_PERMISSIONS: the role may not");
+        assert!(fails || record.detail.ends_with(&format!("failed checks: {PERMISSIVE} INSUFFICIENT_PERMISSIONS")));
+    }
 }
 
 /// Bug: a notification that said FAILED, forged or early, made the real one a duplicate.

@@ -29,6 +29,7 @@ fn summary(checks: &[&str]) -> AuditSummary {
         scheduled_audit: None,
         started_at: None,
         checks: checks.iter().map(check).collect(),
+        replay_id: None,
     }
 }
 

@@ -61,16 +61,21 @@ fn trouble_of(check: &CheckSummary) -> String {
     let code = check.error_code.as_deref().unwrap_or("for a reason that is not told");
     let message =
         check.message.as_ref().map(|message| format!(" ({})", message.trim_end_matches('.'))).unwrap_or_default();
-    let advice = match code {
-        "INSUFFICIENT_PERMISSIONS" => {
-            ": the audit role lacks permissions, see `fleetwarden audit settings show`; the managed policy AWSIoTDeviceDefenderAudit \
-             has them"
-                .to_owned()
-        }
-        "AUDIT_CHECK_DISABLED" => format!(": enable it with `fleetwarden audit settings set --enable {name}`"),
-        _ => String::new(),
-    };
+    let advice = what_to_do(code, name).map(|advice| format!(": {advice}")).unwrap_or_default();
     format!("{name} failed, {code}{message}{advice}")
+}
+
+/// What can be done about a check that failed for this reason, a clause; `None` where nobody knows.
+pub fn what_to_do(code: &str, check: &str) -> Option<String> {
+    match code {
+        "INSUFFICIENT_PERMISSIONS" => Some(
+            "the audit role lacks permissions, see `fleetwarden audit settings show`; the managed policy AWSIoTDeviceDefenderAudit \
+             has them"
+                .to_owned(),
+        ),
+        "AUDIT_CHECK_DISABLED" => Some(format!("enable it with `fleetwarden audit settings set --enable {check}`")),
+        _ => None,
+    }
 }
 
 impl Console {

@@ -21,7 +21,7 @@ mod tasks;
 
 pub use actions::{ActionName, ActionParams, MitigationAction};
 pub use audit_tasks::{AuditFilter, Started};
-pub use audits::{Audit, is_done};
+pub use audits::{Audit, is_done, what_to_do};
 pub use client::Console;
 pub use findings::{FindingFilter, Things, Walk};
 pub use schedules::{

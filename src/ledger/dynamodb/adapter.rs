@@ -7,7 +7,7 @@ use super::{claims, listing, resources};
 use crate::aws::{CallError, Effect, classify};
 use crate::ledger::transition::{after, expiry};
 use crate::ledger::{
-    ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Status, Step, Tally,
+    Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Status, Step,
     WriteError,
 };
 use aws_sdk_dynamodb::Client;
@@ -142,8 +142,8 @@ impl Ledger for DynamoLedger {
         listing::list(self, filter, limit, next).await
     }
 
-    async fn tally(&self) -> Result<Tally, CallError> {
-        listing::tally(self).await
+    async fn census(&self) -> Result<Census, CallError> {
+        listing::census(self).await
     }
 }
 

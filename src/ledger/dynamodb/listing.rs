@@ -4,7 +4,7 @@ use super::adapter::DynamoLedger;
 use super::item::{self, Item, n, number_of, s, text_of};
 use super::table::ATTENTION_INDEX;
 use crate::aws::{CallError, Class, Effect, classify};
-use crate::ledger::{Filter, RecordPage, Status, Tally};
+use crate::ledger::{Census, Filter, RecordPage, Status};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -162,34 +162,38 @@ async fn query(
     Ok((answer.items.unwrap_or_default(), within.or_else(following)))
 }
 
-pub(super) async fn tally(ledger: &DynamoLedger) -> Result<Tally, CallError> {
-    let mut tally = Tally::new();
+pub(super) async fn census(ledger: &DynamoLedger) -> Result<Census, CallError> {
+    let mut census = Census::default();
     let mut start = None;
     loop {
         let answer = ledger
             .client
             .scan()
             .table_name(&ledger.table)
-            .projection_expression("#id, #check, #status")
-            .filter_expression("attribute_exists(#fingerprint) AND NOT begins_with(#id, :expansion)")
+            .projection_expression("#id, #check, #status, #updated_at")
+            .filter_expression("attribute_exists(#fingerprint)")
             .expression_attribute_names("#id", item::ID)
             .expression_attribute_names("#check", item::CHECK)
             .expression_attribute_names("#status", item::STATUS)
+            .expression_attribute_names("#updated_at", item::UPDATED_AT)
             .expression_attribute_names("#fingerprint", item::FINGERPRINT)
-            .expression_attribute_values(":expansion", s("expansion#"))
             .set_exclusive_start_key(start)
             .send()
             .await
             .map_err(|error| classify("Scan", Effect::Read, error))?;
         for item in answer.items.unwrap_or_default() {
+            if let Some(key) = text_of(&item, item::ID).filter(|key| key.starts_with("expansion#")) {
+                census.expansion(key, number_of(&item, item::UPDATED_AT).unwrap_or_default());
+                continue;
+            }
             let status = text_of(&item, item::STATUS).and_then(Status::parse);
             if let (Some(check), Some(status)) = (text_of(&item, item::CHECK), status) {
-                *tally.entry((check.to_owned(), status)).or_default() += 1;
+                census.finding(check, status);
             }
         }
         start = answer.last_evaluated_key.filter(|key| !key.is_empty());
         if start.is_none() {
-            return Ok(tally);
+            return Ok(census);
         }
     }
 }
