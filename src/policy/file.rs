@@ -16,7 +16,7 @@ pub(super) struct PolicyFile {
     pub version: u32,
     /// `observe` decides and records and changes nothing; `enforce` does what the rules say.
     pub mode: Mode,
-    /// Ask Device Defender (DescribeAuditFinding) that a finding exists and matches before acting on it.
+    /// Ask Device Defender that a finding exists and matches before acting on it (ListAuditFindings by the page, DescribeAuditFinding).
     pub verify_finding: bool,
     /// Check the signature of every SNS notification: that a topic of the audited account and region sent it, unchanged. One that
     /// is not signed so goes to the dead letters. Raw deliveries have no signature and are not concerned.
