@@ -160,8 +160,12 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         );
     }
 
-    let account = args.account.clone().unwrap_or(deployment.account);
+    let account = args.account.clone().unwrap_or_else(|| deployment.account.clone());
     let iot = AwsIot::new(clients.iot.clone(), clients.sns.clone(), account.clone(), deployment.region.clone());
+    let foreign = if policy.verify_signature { deployment.foreign_topics(&account) } else { Vec::new() };
+    if !foreign.is_empty() {
+        return Err(CliError::Usage(foreign.join("\n")));
+    }
     if policy.mode == Mode::Enforce {
         check_delegates(&iot, &policy).await.map_err(|problems| CliError::Usage(problems.join("\n")))?;
     }

@@ -1,5 +1,6 @@
 //! What is looked at before the first receive: a deployment that cannot work is told in sentences, and nothing is touched.
 
+use super::topic::topics;
 use crate::aws::{CallError, Class, Clients, Effect, classify};
 use crate::ledger::dynamodb::check_table;
 use crate::queue::{QueueInfo, describe};
@@ -15,6 +16,26 @@ pub struct Deployment {
     pub region: String,
     /// The queue's own visibility timeout.
     pub visibility: Duration,
+    /// The topics that its access policy lets in, as far as it names them in full.
+    pub topics: Vec<String>,
+}
+
+impl Deployment {
+    /// What is wrong where signatures are checked: a topic of another account than the audited one, or of another region, has its
+    /// notifications refused, every one of them.
+    pub fn foreign_topics(&self, account: &str) -> Vec<String> {
+        let foreign = |topic: &&String| {
+            let mut parts = topic.split(':').skip(3);
+            (parts.next(), parts.next()) != (Some(self.region.as_str()), Some(account))
+        };
+        let sentence = |topic: &String| {
+            format!(
+                "the queue lets the topic {topic} in, but verify_signature takes notifications of topics of account {account} in {} only, so that all of its would be dead letters: let that topic's account be audited (--account), take it out of the queue's policy, or set verify_signature to false",
+                self.region
+            )
+        };
+        self.topics.iter().filter(foreign).map(sentence).collect()
+    }
 }
 
 /// An id that no finding has: Device Defender's own are UUIDs or 32 hexadecimal digits.
@@ -60,7 +81,8 @@ pub async fn check_deployment(
     problems.dedup();
     match queue {
         Ok(queue) if problems.is_empty() => {
-            Ok(Deployment { account: queue.account, region: queue.region, visibility: queue.visibility })
+            let topics = queue.policy.as_deref().map(topics).unwrap_or_default();
+            Ok(Deployment { account: queue.account, region: queue.region, visibility: queue.visibility, topics })
         }
         _ => Err(problems),
     }
@@ -161,6 +183,24 @@ mod tests {
         for (url, region) in table {
             assert_eq!(region_of_url(url), region, "{url}");
         }
+    }
+
+    #[test]
+    fn a_topic_of_another_account_or_region_is_told_where_signatures_are_checked() {
+        let deployment = Deployment {
+            account: "123456789012".to_owned(),
+            region: "us-east-1".to_owned(),
+            visibility: Duration::from_secs(60),
+            topics: ["us-east-1:123456789012", "us-east-1:999999999999", "eu-west-1:123456789012"]
+                .map(|place| format!("arn:aws:sns:{place}:t"))
+                .to_vec(),
+        };
+        let foreign = deployment.foreign_topics("123456789012");
+        assert!(
+            foreign.len() == 2 && foreign[0].contains("999999999999") && foreign[1].contains("eu-west-1"),
+            "{foreign:?}"
+        );
+        assert_eq!(deployment.foreign_topics("999999999999").len(), 2);
     }
 
     #[test]

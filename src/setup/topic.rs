@@ -104,21 +104,36 @@ fn statement(queue_arn: &str, topic_arn: &str) -> Value {
     })
 }
 
-/// Whether a statement that allows something names the topic. Policies can say it in many ways; this knows those that name it in full.
+/// Whether a statement that allows something names the topic.
 fn allows(policy: &str, topic_arn: &str) -> bool {
-    let Ok(policy) = serde_json::from_str::<Value>(policy) else { return false };
+    topics(policy).iter().any(|topic| topic == topic_arn)
+}
+
+/// The topics that statements which allow something name. Policies can say it in many ways; this knows those that name a topic in full.
+pub(super) fn topics(policy: &str) -> Vec<String> {
+    fn texts(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text.clone()),
+            Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+            Value::Object(members) => members.values().for_each(|value| texts(value, found)),
+            _ => {}
+        }
+    }
+    let Ok(policy) = serde_json::from_str::<Value>(policy) else { return Vec::new() };
     let statements = match policy.get("Statement") {
         Some(Value::Array(statements)) => statements.clone(),
         Some(single) => vec![single.clone()],
         None => Vec::new(),
     };
-    let named = |statement: &Value| {
-        let conditions = statement.get("Condition").map(Value::to_string).unwrap_or_default();
-        conditions.contains(&format!("\"{topic_arn}\""))
-    };
-    statements
-        .iter()
-        .any(|statement| statement.get("Effect").is_some_and(|effect| effect == "Allow") && named(statement))
+    let mut found = Vec::new();
+    for statement in
+        statements.iter().filter(|statement| statement.get("Effect").is_some_and(|effect| effect == "Allow"))
+    {
+        texts(statement.get("Condition").unwrap_or(&Value::Null), &mut found);
+    }
+    found
+        .retain(|text| text.starts_with("arn:") && text.split(':').nth(2) == Some("sns") && !text.contains(['*', '?']));
+    found
 }
 
 /// The ARN of a topic in the queue's partition, region and account.
@@ -143,6 +158,17 @@ mod tests {
         assert!(allows(&policy, TOPIC));
         assert!(!allows(&policy, "arn:aws:sns:us-east-1:123456789012:t2"));
         assert!(!allows("not json", TOPIC));
+    }
+
+    #[test]
+    fn the_topics_of_a_policy_are_those_that_are_allowed_and_named_in_full() {
+        let denied = json!({ "Effect": "Deny", "Condition": { "ArnEquals": { "aws:SourceArn": "arn:aws:sns:us-east-1:1:denied" } } });
+        let several = json!({ "Effect": "Allow", "Condition": { "ArnLike": { "aws:SourceArn": [TOPIC, "arn:aws:sns:*:*:any"] } } });
+        let bucket =
+            json!({ "Effect": "Allow", "Condition": { "ArnEquals": { "aws:SourceArn": "arn:aws:s3:::bucket" } } });
+        let policy = json!({ "Statement": [denied, several, bucket] }).to_string();
+        assert_eq!(topics(&policy), [TOPIC]);
+        assert!(topics("").is_empty());
     }
 
     #[test]
