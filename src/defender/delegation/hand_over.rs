@@ -2,6 +2,7 @@
 
 use super::lead::{lead, no_such_action};
 use super::order::Member;
+use super::results::{Came, TO_BE_DONE, settle, why};
 use super::rooms::{Purpose, Rooms, Seat, TaskEnd, Word};
 use crate::aws::{CallError, Class, Effect as CallEffect, classify_entry};
 use crate::finding::catalogue;
@@ -15,9 +16,6 @@ use futures_util::future::join;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// What a surveyed step says until its task has ended; the action's name follows.
-const TO_BE_DONE: &str = "to be done by Device Defender's ";
 
 /// What a hand-over is made with.
 pub(crate) struct HandOver<'a, I, J> {
@@ -182,46 +180,24 @@ impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
     /// Puts on record what became of each action for this finding.
     async fn conclude(&self, end: &TaskEnd, steps: &mut Steps) -> Result<Effect, ActionError> {
         let executions = if end.clean { Vec::new() } else { self.executions(&end.task_id).await? };
-        let (mut failed, mut changed) = (None, false);
-        for step in &mut steps.0 {
-            let name = match step.detail.strip_prefix(TO_BE_DONE) {
-                Some(name) if step.outcome == StepOutcome::Intended => name.to_owned(),
-                _ => continue,
-            };
-            let execution = executions.iter().find(|execution| execution.action == name);
-            let status = match execution {
-                Some(execution) => execution.status.as_str(),
-                None if end.clean => "COMPLETED",
-                None => "SKIPPED",
-            };
-            (step.outcome, step.detail) = match status {
-                "COMPLETED" => (StepOutcome::Changed, format!("by Device Defender's {name}")),
-                "FAILED" => (StepOutcome::Failed, format!("by Device Defender's {name}: {}", why(execution))),
-                other => (StepOutcome::Skipped, format!("by Device Defender's {name}: {other}")),
-            };
-            step.at = self.job.clock.now_ms();
-            changed |= step.outcome == StepOutcome::Changed;
-            if step.outcome == StepOutcome::Failed && failed.is_none() {
-                failed = execution.cloned();
-            }
-        }
-        for step in steps.0.iter_mut().filter(|step| step.action == DELEGATE && step.target == end.task_id) {
-            step.outcome = if failed.is_none() && changed { StepOutcome::Changed } else { StepOutcome::Failed };
-            step.detail = format!("the task {}; {}", end.status, step.detail);
-        }
-        match failed {
-            Some(execution) => Err(failure(&execution, end)),
-            None if changed => Ok(effect(&steps.0)),
-            None if end.status == "CANCELED" => Err(ActionError::Refused {
+        match settle(&mut steps.0, end, &executions, self.job.clock.now_ms()) {
+            Some(Came::Done) => Ok(effect(&steps.0)),
+            Some(Came::Failed(execution)) => Err(failure(&execution, end)),
+            Some(Came::Cancelled) => Err(ActionError::Refused {
                 reason: "delegation_canceled",
                 message: format!(
-                    "somebody cancelled Device Defender's mitigation task {} before it came to this finding; replay it when that is over",
+                    "somebody cancelled Device Defender's mitigation task {} before it was done with this finding; replay it when that is over",
                     end.task_id
                 ),
             }),
-            None => Ok(Effect::Compliant {
+            Some(Came::Skipped) => Ok(Effect::Compliant {
                 why: format!("Device Defender skipped it in task {}: the finding is suppressed", end.task_id),
             }),
+            None => {
+                let message =
+                    format!("mitigation task {} has ended, and does not tell of this finding yet", end.task_id);
+                Err(CallError::new(Class::Transient, "ListAuditMitigationActionsExecutions", message).into())
+            }
         }
     }
 
@@ -249,19 +225,10 @@ fn withdraw(steps: &mut Steps) {
     steps.0.retain(|step| !(step.action == DELEGATE && step.outcome == StepOutcome::Intended));
 }
 
-fn why(execution: Option<&ActionExecution>) -> String {
-    let text = |part: fn(&ActionExecution) -> &Option<String>| execution.and_then(|one| part(one).as_deref());
-    match (text(|one| &one.error_code), text(|one| &one.message)) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => "it failed without a word".to_owned(),
-    }
-}
-
 /// A role that lacks a permission breaks every task alike (P7); a throttle or a server's failure passes.
 fn failure(execution: &ActionExecution, end: &TaskEnd) -> ActionError {
     let (code, name) = (execution.error_code.as_deref().unwrap_or_default(), &execution.action);
-    let why = why(Some(execution));
+    let why = why(execution);
     let message = format!("Device Defender's action {name} failed in task {}: {why}", end.task_id);
     let error = classify_entry("StartAuditMitigationActionsTask", CallEffect::Read, code, &message);
     match error.class {

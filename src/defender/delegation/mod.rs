@@ -4,6 +4,7 @@
 //! ```text
 //! hand_over.rs  one finding: survey, intent on record, result on record     rooms.rs  where findings of one audit meet
 //! lead.rs       one task: filled, sealed, started, watched                  order.rs  its id and token, from its content
+//! results.rs    what it did about one finding
 //! ```
 //!
 //! Starting a task is not idempotent (P2). Three things make a crash and a retry start nothing twice:
@@ -16,6 +17,7 @@
 mod hand_over;
 mod lead;
 mod order;
+mod results;
 mod rooms;
 
 pub(crate) use hand_over::{HandOver, hand_over};

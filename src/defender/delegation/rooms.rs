@@ -39,6 +39,13 @@ pub(super) struct TaskEnd {
     pub clean: bool,
 }
 
+impl TaskEnd {
+    /// Somebody stopped it; what it had done stays done.
+    pub fn is_cancelled(&self) -> bool {
+        self.status == "CANCELED"
+    }
+}
+
 /// What a leader says.
 #[derive(Debug)]
 pub(super) enum Word {
