@@ -13,6 +13,13 @@ In production:
   fleetwarden setup                   queue, dead-letter queue, topic and table
   fleetwarden run --policy policy.yaml
 
+By hand, an audit from its settings to a second one that is clean:
+  fleetwarden audit settings show
+  fleetwarden audit start --all-enabled --wait
+  fleetwarden audit findings $AUDIT
+  fleetwarden mitigate --audit $AUDIT --policy policy.yaml --dry-run
+  fleetwarden findings verify --audit $AUDIT
+
 AWS is reached through the standard environment: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL and the credentials chain.
 Exit codes: 0 done; 1 failed; 2 wrong usage or bad configuration, found before anything was touched.";
 
@@ -22,11 +29,25 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or bad configuration, found before a
 #[command(name = "fleetwarden", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Cli {
     /// How results are printed: for people, or one JSON document for programs
-    #[arg(long, global = true, value_enum, default_value_t, env = "FLEETWARDEN_OUTPUT", value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "FLEETWARDEN_OUTPUT",
+        value_name = "FORMAT",
+        help_heading = "Options of every command"
+    )]
     pub output: OutputFormat,
     /// What is logged on standard error: off, error, warn, info, debug, or a filter such as fleetwarden::worker=debug;
     /// default: info for `run`, error for the rest
-    #[arg(long, global = true, env = "FLEETWARDEN_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "FLEETWARDEN_LOG",
+        value_name = "FILTER",
+        help_heading = "Options of every command"
+    )]
     pub log: Option<String>,
     /// What to do
     #[command(subcommand)]
