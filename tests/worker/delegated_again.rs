@@ -266,17 +266,3 @@ async fn more_additions_than_a_record_holds_are_refused_before_anything_is_hande
     assert_eq!(house.status(&finding), Status::Dead);
     assert!(house.iot.mitigation_tasks().is_empty());
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_message_cannot_suppress_a_finding_that_device_defender_does_not() {
-    let house = House::new();
-    let finding = house.device(1);
-    house.iot.put_finding(&finding);
-    let mut forged = finding.clone();
-    forged.suppressed = true;
-    house.send(&encode_own(&forged, None)).await;
-    house.send(&encode_own(&finding, None)).await;
-    finish(house.work()).await;
-    assert_eq!(house.status(&finding), Status::Mitigated, "{}", house.record(&finding).detail);
-    assert_eq!(house.iot.certificate(&certificate(1)).as_deref(), Some("INACTIVE"));
-}
