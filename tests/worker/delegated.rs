@@ -45,7 +45,7 @@ pub async fn devices(house: &House, n: u64) -> Vec<Finding> {
 
 /// Every finding is in one task only, no task has more than 25, and each was started once.
 #[track_caller]
-fn each_in_one_task(house: &House, findings: &[Finding], when: &str) {
+pub fn each_in_one_task(house: &House, findings: &[Finding], when: &str) {
     let tasks = house.iot.mitigation_tasks();
     let mut seen = BTreeSet::new();
     for task in &tasks {

@@ -266,3 +266,94 @@ async fn more_additions_than_a_record_holds_are_refused_before_anything_is_hande
     assert_eq!(house.status(&finding), Status::Dead);
     assert!(house.iot.mitigation_tasks().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cannot_write_the_task_down_is_left_out_of_it_and_comes_in_another() {
+    let house = house(&[DEACTIVATE]);
+    let findings = devices(&house, 6).await;
+    let fates = first(2, "ledger.record", Fate::Fail(Class::Transient));
+    finish(meeting(house.worker("w"), fates).run(Default::default())).await;
+    each_in_one_task(&house, &findings, "");
+    assert!(findings.iter().all(|finding| house.status(finding) == Status::Mitigated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_findings_lost_their_claims_is_heard_of_by_those_who_took_them_over() {
+    let house = house(&[DEACTIVATE]);
+    house.iot.set_task_duration(Duration::from_secs(200));
+    let findings = devices(&house, 30).await;
+    let fates: Arc<dyn Fates> =
+        Arc::new(
+            |call: &'static str| {
+                if call == "ledger.renew" { Fate::Fail(Class::Transient) } else { Fate::Proceed }
+            },
+        );
+    let mut losing = house.worker("losing");
+    losing.ledger = losing.ledger.with_fates(fates);
+    let losing = start_for_good(losing);
+    seconds(20).await;
+    let other = start_for_good(house.worker("other"));
+    until(|| house.ledger.records().iter().filter(|record| record.status == Status::Mitigated).count() == 30).await;
+    finish(losing.end()).await;
+    finish(other.end()).await;
+    each_in_one_task(&house, &findings, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_cannot_be_seen_for_a_while_is_not_started_again() {
+    let house = house(&[DEACTIVATE]);
+    let findings = devices(&house, 25).await;
+    let fates = first(2, "iot.describe_mitigation_task", Fate::Fail(Class::Gone));
+    finish(meeting(house.worker("w"), fates).run(Default::default())).await;
+    each_in_one_task(&house, &findings, "");
+    assert!(findings.iter().all(|finding| house.status(finding) == Status::Mitigated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stops_at_any_moment_starts_nothing_twice_and_spends_no_attempt() {
+    for moment in 0..60 {
+        let mut house = house(&[DEACTIVATE]);
+        house.policy.cooldown = Duration::from_secs(3600);
+        house.iot.set_task_duration(Duration::from_secs(4));
+        house.iot.put_policy("Wide", &[WIDE]);
+        let mut findings = devices(&house, 3).await;
+        for (id, check) in [("a", PERMISSIVE), ("b", MISCONFIGURED)] {
+            let finding = policy_finding(id, check, "Wide");
+            house.publish(&finding).await;
+            findings.push(finding);
+        }
+        let running = start_for_good(house.worker("first"));
+        tokio::time::sleep(Duration::from_millis(200 * moment)).await;
+        finish(running.end()).await;
+        finish(house.work()).await;
+        let when = format!("stopped after {} ms", 200 * moment);
+        assert_eq!(house.iot.policy("Wide").unwrap().0.len(), 2, "{when}");
+        for finding in &findings {
+            let record = house.record(finding);
+            assert!(matches!(record.status, Status::Mitigated | Status::Compliant), "{when}: {record:?}");
+            assert_eq!(record.attempts, 0, "{when}");
+        }
+        for finding in &findings[..3] {
+            let tasks = house.iot.mitigation_tasks();
+            assert_eq!(tasks.iter().filter(|task| task.finding_ids.contains(&finding.finding_id)).count(), 1, "{when}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finding_that_waits_for_its_task_is_not_coalesced_and_the_next_on_its_resource_is() {
+    let mut house = house(&[DEACTIVATE]);
+    house.policy.cooldown = Duration::from_secs(3600);
+    house.iot.set_task_duration(Duration::from_secs(60));
+    let finding = house.device(1);
+    house.publish(&finding).await;
+    let running = start_for_good(house.worker("first"));
+    until(|| house.iot.mitigation_tasks().len() == 1).await;
+    finish(running.end()).await;
+    let again = Finding { finding_id: "device-1-again".into(), ..finding.clone() };
+    house.publish(&again).await;
+    finish(house.work()).await;
+    assert_eq!((house.status(&finding), house.status(&again)), (Status::Mitigated, Status::Compliant));
+    assert!(house.record(&again).detail.starts_with("coalesced"), "{}", house.record(&again).detail);
+    assert_eq!(house.iot.mitigation_tasks().len(), 1);
+}
