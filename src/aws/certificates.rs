@@ -67,8 +67,9 @@ impl SnsCertificates {
     async fn get(&self, target: &str) -> Result<Vec<u8>, CallError> {
         let transient = |message: String| CallError::new(Class::Transient, OPERATION, message);
         let permanent = |message: String| CallError::new(Class::Permanent, OPERATION, message);
+        // The worker's own configuration is at fault, and no message: they wait until it is corrected (P7).
         let request = Request::<SdkBody>::get(target)
-            .map_err(|error| permanent(format!("{target} is no URL ({error}); correct the endpoint of SNS")))?;
+            .map_err(|error| transient(format!("{target} is no URL ({error}); correct the endpoint of SNS")))?;
         let connector = self.connector.get_or_init(connect);
         // Redirects are not followed.
         let response =
@@ -252,6 +253,15 @@ mod tests {
             ("503 Service Unavailable", Class::Transient),
         ] {
             assert_eq!(against(answer(status, "")).await.0.unwrap_err().class, class, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_is_none_is_no_messages_fault() {
+        for endpoint in ["not an endpoint", "localhost 4566"] {
+            let error = SnsCertificates::new(&config(Some(endpoint))).fetch(&url()).await.unwrap_err();
+            assert_eq!(error.class, Class::Transient, "{endpoint}");
+            assert!(error.message.contains("correct the endpoint of SNS"), "{error}");
         }
     }
 

@@ -36,6 +36,7 @@ pub async fn authenticate<I: IotControl>(iot: &I, finding: &Finding) -> Result<V
     let pairs = [
         ("check", finding.check.as_str(), known.check.as_str()),
         ("reason code", &finding.reason_code, &known.reason_code),
+        ("severity", finding.severity.as_str(), known.severity.as_str()),
         ("resource type", &finding.resource.kind, &known.resource.kind),
     ];
     for (what, said, is) in pairs.into_iter().chain(audit.map(|(said, is)| ("audit", said, is))) {

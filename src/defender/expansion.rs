@@ -63,15 +63,7 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
         if !matches!(summary.task_status.as_str(), "COMPLETED" | "FAILED" | "CANCELED") {
             return Ok(format!("there is nothing to expand yet{trouble}"));
         }
-        let mut checks: Vec<&str> = summary
-            .checks
-            .iter()
-            .filter(|check| check.status == "COMPLETED_NON_COMPLIANT")
-            .map(|check| check.check.as_str())
-            .collect();
-        // The cursor counts checks, and another notification of the same audit may list them in another order.
-        checks.sort_unstable();
-        checks.dedup();
+        let checks = summary.non_compliant_checks();
         let mut cursor: Cursor = cursor.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         // A page token of an earlier claim may have run out meanwhile: its check then begins anew, once.
         let mut resumed = cursor.next.is_some();

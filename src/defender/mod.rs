@@ -13,6 +13,6 @@ mod failed_checks;
 pub use authenticate::{Verdict, authenticate};
 pub use authenticator::Authenticator;
 pub use book::PAGE_PATIENCE;
-pub(crate) use delegation::{HandOver, Rooms, hand_over};
+pub(crate) use delegation::{HandOver, Rooms, hand_over, hear, is_handed_over};
 pub use expansion::Expansion;
 pub use failed_checks::{CHECK, FailedCheck, failed_checks};

@@ -45,13 +45,14 @@ impl Finding {
         text
     }
 
-    /// SHA-256 over what Device Defender must confirm before anything is done: finding id, check, reason code, resource type and
-    /// identifier. Two findings of one digest are one finding that says the same.
+    /// SHA-256 over what Device Defender must confirm before anything is done, which is all that a rule goes by: finding id, check,
+    /// reason code, severity, resource type and identifier. Two findings of one digest are one finding that says the same.
     pub fn authenticity_digest(&self) -> [u8; 32] {
         let fields = [
             self.finding_id.as_str(),
             &self.check,
             &self.reason_code,
+            self.severity.as_str(),
             &self.resource.kind,
             self.resource.identifier.member(),
             self.resource.identifier.version().unwrap_or_default(),

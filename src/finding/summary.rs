@@ -73,6 +73,16 @@ fn read_check(object: Object<'_>) -> Result<CheckSummary, String> {
 }
 
 impl AuditSummary {
+    /// The checks that found something, each once and in order: an expansion's cursor counts them, and another notification of the same
+    /// audit may list them in another order.
+    pub(crate) fn non_compliant_checks(&self) -> Vec<&str> {
+        let found = self.checks.iter().filter(|check| check.status == "COMPLETED_NON_COMPLIANT");
+        let mut checks: Vec<&str> = found.map(|check| check.check.as_str()).collect();
+        checks.sort_unstable();
+        checks.dedup();
+        checks
+    }
+
     /// As Device Defender publishes it, without the counts per status, which follow from the checks.
     pub fn to_native(&self) -> Value {
         let checks = self.checks.iter().map(|check| {

@@ -13,7 +13,7 @@ use std::future::Future;
 
 /// What the steps of one finding may take in the ledger, in bytes of JSON: an item holds 400 KB, of which the finding's payload takes
 /// a few. With names of 20 characters, one certificate's takes some 6,000 additions.
-const MAX_STEPS: usize = 360 * 1024;
+pub(super) const MAX_STEPS: usize = 360 * 1024;
 
 /// What is still to come for each certificate when its additions are announced: what was added in words, and the step of another
 /// action on it (see `MAX_CERTIFICATES`).

@@ -197,9 +197,15 @@ impl MemoryIot {
         self.state().tasks.started().cloned().collect()
     }
 
-    /// Takes a device certificate, a CA certificate, a policy and a thing group of that name away.
+    /// The next so many lists of a task's executions show none yet.
+    pub fn hide_executions(&self, times: usize) {
+        self.state().tasks.hidden = times;
+    }
+
+    /// Takes a device certificate, a CA certificate, a policy, a topic and a thing group of that name away.
     pub fn remove(&self, name: &str) {
         let account = &mut self.state().account;
+        account.topics.remove(name);
         account.certificates.remove(name);
         account.ca_certificates.remove(name);
         account.policies.remove(name);

@@ -32,5 +32,5 @@ pub use port::{
     ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
     PolicyState, PolicyVersion,
 };
-pub(crate) use survey::survey;
+pub(crate) use survey::{fit_in_record, survey};
 pub use verify::{Found, Verdict, Verified, VerifiedStep, verify};

@@ -2,7 +2,7 @@
 //! prior state and does not mind stale findings, so this is read and recorded for it (P5).
 
 use super::certificate::device_certificates;
-use super::groups::{in_order, missing, things_of};
+use super::groups::{MAX_STEPS, in_order, missing, things_of};
 use super::job::{ActionError, Job, Journal};
 use super::logging::{level_of, satisfies};
 use super::port::{CertificateStatus, IotControl};
@@ -36,8 +36,14 @@ pub(crate) async fn survey<I: IotControl, J: Journal>(
         }
         Action::AddThingsToThingGroup { thing_groups, .. } => {
             let mut steps = Vec::new();
+            let mut bytes = 0;
             for id in device_certificates(job.iot, job.finding, kind).await? {
-                steps.push(members(job, &id, thing_groups).await?);
+                let step = members(job, &id, thing_groups).await?;
+                bytes += json!(step).to_string().len();
+                if bytes > MAX_STEPS {
+                    return Err(too_many_things());
+                }
+                steps.push(step);
             }
             Ok(or_nothing_related(job, kind, steps))
         }
@@ -56,6 +62,20 @@ pub(crate) async fn survey<I: IotControl, J: Journal>(
             }])
         }
         Action::PublishFindingToSns { topic_arn } => Ok(vec![job.step(kind, topic_arn, StepOutcome::Intended, "")]),
+    }
+}
+
+/// Whether what was surveyed fits in the finding's record; told before anything is handed over, for what cannot be written down could not
+/// be ended either.
+pub(crate) fn fit_in_record(steps: &[Step]) -> Result<(), ActionError> {
+    if json!(steps).to_string().len() > MAX_STEPS { Err(too_many_things()) } else { Ok(()) }
+}
+
+fn too_many_things() -> ActionError {
+    ActionError::Refused {
+        reason: "too_many_things",
+        message: "what Device Defender would change does not fit in the finding's record; add the things of its certificates to the groups by hand, or let the rule take another action"
+            .to_owned(),
     }
 }
 

@@ -48,11 +48,18 @@ impl DeadLetter {
 
     /// A finding id that came before with other content.
     pub fn mismatch(subject: &Subject, body: String, delivery: &Delivery) -> Self {
-        Self {
-            error: format!(
+        let what = match subject.key.strip_prefix("expansion#") {
+            Some(_) => format!(
+                "a summary of audit {} with other checks is on record; find out who sent either, and have all of it expanded with `fleetwarden replay audit {0}`",
+                subject.resource_id
+            ),
+            None => format!(
                 "{} is on record with another content: two different findings cannot have one id; find out who sent this one",
                 subject.key
             ),
+        };
+        Self {
+            error: what,
             ..Self::given_up(subject, "payload_mismatch", String::new(), 0, delivery.first_received_at, body)
         }
     }

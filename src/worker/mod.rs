@@ -25,6 +25,7 @@ mod local;
 mod local_queue;
 mod process;
 mod receiver;
+mod remedy;
 mod run;
 mod shared;
 mod signatures;

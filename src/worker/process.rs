@@ -4,14 +4,15 @@ use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
 use super::delivery::Settlement;
 use super::lines::Place;
+use super::remedy::{self, Remedy};
 use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::budget::Operation;
-use crate::defender::{self, HandOver, hand_over};
-use crate::finding::{AuditSummary, Finding, ResourceIdentifier};
-use crate::ledger::{ClaimRef, Finish, Gate, Ledger, Record, Replayed, Status, Step, WriteError};
-use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Journal};
-use crate::policy::{Action, Facts, Verdict, decide};
+use crate::defender;
+use crate::finding::{AuditSummary, Finding};
+use crate::ledger::{ClaimRef, Finish, Ledger, Record, Replayed, Status, Step, WriteError};
+use crate::mitigation::{self, ActionError, IotControl, Job, Journal};
+use crate::policy::{Action, Facts, Mode, Verdict, decide};
 use crate::queue::Queue;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -19,13 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long a policy may be locked by one finding. The lock is not renewed: this is several times what its four calls take when
-/// a hundred others wait for the same budget. A worker that dies holding it delays other findings on that policy; the takeover of
-/// its own finding has the same name, and is let in.
-const LOCK: Duration = Duration::from_secs(300);
-
 /// When a message comes back that was throttled or locked out, at most.
-const POSTPONED: Duration = Duration::from_secs(10);
+pub(super) const POSTPONED: Duration = Duration::from_secs(10);
 
 /// What was claimed, or is about to be.
 #[derive(Debug, Clone)]
@@ -44,7 +40,7 @@ pub(super) struct Task {
 }
 
 /// What the work came to.
-enum Outcome {
+pub(super) enum Outcome {
     /// On record with this status.
     End(Status, String),
     /// Tried and failed; an attempt is spent.
@@ -58,21 +54,21 @@ enum Outcome {
 }
 
 /// Where the actions write down what must survive a crash.
-struct ClaimJournal<'a, Q, L, I> {
+pub(super) struct ClaimJournal<'a, Q, L, I> {
     shared: &'a Shared<Q, L, I>,
     claim: &'a ClaimRef,
     progress: &'a Progress,
 }
 
 /// How far the work has come at any moment, so that work that panics or is cut off takes no intent with it and holds no resource.
-struct Progress(Mutex<Reached>);
+pub(super) struct Progress(Mutex<Reached>);
 
-struct Reached {
-    steps: Vec<Step>,
+pub(super) struct Reached {
+    pub steps: Vec<Step>,
     /// Resources that were entered.
-    gates: Vec<String>,
+    pub gates: Vec<String>,
     /// A change was made: a cool-down begins.
-    acted: bool,
+    pub acted: bool,
 }
 
 impl Progress {
@@ -80,7 +76,7 @@ impl Progress {
         Self(Mutex::new(Reached { steps, gates: Vec::new(), acted: false }))
     }
 
-    fn reached(&self) -> MutexGuard<'_, Reached> {
+    pub fn reached(&self) -> MutexGuard<'_, Reached> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,6 +107,8 @@ pub(super) async fn process<Q: Queue, L: Ledger, I: IotControl>(shared: Arc<Shar
         outcome = work(&shared, &task, &claim, &progress, &mut rule) => outcome,
     };
     let Reached { steps, gates, acted } = progress.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // A task under way is still at the resources. Whoever comes back to hear of it enters them again, and leaves them then.
+    let gates = if defender::is_handed_over(&steps) { Vec::new() } else { gates };
     for gate in gates {
         if let Err(error) = shared.ledger.leave(&gate, &claim, shared.clock.now_ms(), acted).await {
             // It opens by itself when its lease is over.
@@ -175,6 +173,10 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     rule: &mut Option<String>,
 ) -> Outcome {
     let journal = ClaimJournal { shared, claim, progress };
+    // Where Device Defender is asked, it says what it suppresses: a message alone must not keep a finding from being mended (P6).
+    let asked = shared.policy.mode == Mode::Enforce && shared.policy.verify_finding;
+    let said_suppressed = finding.suppressed && asked;
+    let finding = &Finding { suppressed: finding.suppressed && !asked, ..finding.clone() };
     let job = Job {
         finding,
         iot,
@@ -192,7 +194,13 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     }
     let decision = decide(&shared.policy, finding, &facts);
     rule.clone_from(&decision.rule);
+    if let Some(outcome) = remedy::of_earlier_task(shared, &job, claim, progress).await {
+        return outcome;
+    }
     let remedy = match decision.verdict {
+        Verdict::Observe { .. } if said_suppressed => {
+            return Outcome::End(Status::Suppressed, "its message says that Device Defender suppresses it".to_owned());
+        }
         Verdict::Suppressed => {
             return Outcome::End(Status::Suppressed, "Device Defender suppresses this finding".to_owned());
         }
@@ -207,7 +215,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
     {
         return outcome;
     }
-    remedy_by(shared, &job, &remedy, claim, progress).await
+    remedy::by(shared, &job, &remedy, claim, progress).await
 }
 
 /// P6: a message alone changes no device.
@@ -225,82 +233,6 @@ async fn defender_disagrees<Q: Queue, L: Ledger, I: IotControl>(
             Some(Outcome::GiveUp { reason: "not_authentic".to_owned(), error })
         }
         Err(error) => Some(failure(shared, claim, ActionError::Call(error))),
-    }
-}
-
-/// Who does what is to be done.
-enum Remedy {
-    /// This worker.
-    Act(Vec<Action>),
-    /// Device Defender's own actions of these names.
-    Delegate(Vec<String>),
-}
-
-impl Remedy {
-    /// Two findings on one policy must not both give it a new version. What a delegated action does is not told by its name.
-    fn needs_the_resource_alone(&self, finding: &Finding) -> bool {
-        match self {
-            Self::Act(actions) => {
-                actions.iter().any(|action| matches!(action, Action::ReplaceDefaultPolicyVersion { .. }))
-            }
-            Self::Delegate(_) => matches!(finding.resource.identifier, ResourceIdentifier::PolicyVersion { .. }),
-        }
-    }
-}
-
-async fn remedy_by<Q: Queue, L: Ledger, I: IotControl>(
-    shared: &Arc<Shared<Q, L, I>>,
-    job: &Job<'_, mitigation::Paced<I>, ClaimJournal<'_, Q, L, I>>,
-    remedy: &Remedy,
-    claim: &ClaimRef,
-    progress: &Progress,
-) -> Outcome {
-    let finding = job.finding;
-    let mut gates: Vec<(String, Duration)> = Vec::new();
-    if !shared.policy.cooldown.is_zero() && job.forced.is_none() {
-        gates.push((format!("resource#{}", finding.resource_key()), shared.policy.cooldown));
-    }
-    if remedy.needs_the_resource_alone(finding) {
-        let lock = finding.resource.lock_key(&finding.account, &finding.region);
-        gates.push((format!("resource#{lock}"), Duration::ZERO));
-    }
-    for (key, cooldown) in gates {
-        match shared.ledger.enter(&key, claim, shared.clock.now_ms(), LOCK, cooldown).await {
-            Ok(Gate::Open) => progress.reached().gates.push(key),
-            Ok(Gate::Busy { .. }) => {
-                let delay = Duration::from_secs(1) + shared.jitter(POSTPONED);
-                return Outcome::Postpone("another finding is at work on the same resource".to_owned(), delay);
-            }
-            Ok(Gate::CoolingDown { by, at }) => {
-                let why = format!("coalesced: {by} acted on the same resource for the same check at {}", moment(at));
-                return Outcome::End(Status::Compliant, why);
-            }
-            Err(error) => return failure(shared, claim, ActionError::Call(error)),
-        }
-    }
-    let steps = progress.reached().steps.clone();
-    let (steps, result) = match remedy {
-        Remedy::Act(actions) => mitigation::apply(job, actions, steps).await,
-        Remedy::Delegate(names) => {
-            let (held_by, claim) = (Arc::clone(shared), claim.clone());
-            let hand = HandOver {
-                job,
-                iot: &shared.iot,
-                rooms: &shared.rooms,
-                holds: Arc::new(move || held_by.claims.is_ours(&claim)),
-                stop: &shared.stop,
-            };
-            hand_over(&hand, names, steps).await
-        }
-    };
-    progress.reached().steps = steps;
-    match result {
-        Ok(Effect::Mitigated { what }) => {
-            progress.reached().acted = true;
-            Outcome::End(Status::Mitigated, what)
-        }
-        Ok(Effect::Compliant { why }) => Outcome::End(Status::Compliant, why),
-        Err(error) => failure(shared, claim, error),
     }
 }
 
@@ -331,7 +263,7 @@ async fn expand<Q: Queue, L: Ledger, I: IotControl>(
 }
 
 /// What a failure means for the finding.
-fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error: ActionError) -> Outcome {
+pub(super) fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error: ActionError) -> Outcome {
     let error = match error {
         ActionError::LostClaim => return Outcome::Lost,
         ActionError::Refused { reason, message } => {
@@ -455,8 +387,4 @@ fn would_do(actions: &[Action], delegate: &[String]) -> String {
     }
     let names: Vec<String> = actions.iter().map(|action| action.action_type().to_string()).collect();
     format!("would have done {}", names.join(", "))
-}
-
-fn moment(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
 }

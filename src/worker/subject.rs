@@ -2,6 +2,7 @@
 
 use crate::finding::{AuditSummary, Finding, Severity};
 use crate::ledger::Subject;
+use sha2::{Digest, Sha256};
 
 pub(super) fn finding_subject(finding: &Finding) -> Subject {
     Subject {
@@ -39,8 +40,17 @@ pub(super) fn summary_subject(summary: &AuditSummary) -> Subject {
         severity: Severity::Unknown,
         resource_type: "AUDIT".to_owned(),
         resource_id: summary.task_id.clone(),
-        // Two notifications of one audit may differ in counts and wording; the audit is the same.
-        fingerprint: format!("{}/{}", summary.account, summary.task_id),
+        fingerprint: fingerprint(summary),
         payload: serde_json::json!({ "taskId": summary.task_id, "taskStatus": summary.task_status }).to_string(),
     }
+}
+
+/// Two notifications of one audit may differ in counts and wording; the audit, and what is expanded of it, is the same. One that leaves
+/// checks out is another, and is no reason to take the genuine one for a duplicate.
+fn fingerprint(summary: &AuditSummary) -> String {
+    let expanded = summary.non_compliant_checks();
+    let sum = |sum: Sha256, check: &&str| sum.chain_update(check.len().to_be_bytes()).chain_update(check);
+    let digest = expanded.iter().fold(Sha256::new(), sum).finalize();
+    let checks: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}/{}/{checks}", summary.account, summary.task_id)
 }

@@ -3,7 +3,7 @@
 use crate::house::*;
 use fleetwarden::aws::{CallError, Class, Fate};
 use fleetwarden::defender::{Authenticator, PAGE_PATIENCE, Verdict};
-use fleetwarden::finding::{Finding, ResourceIdentifier, encode_own};
+use fleetwarden::finding::{Finding, ResourceIdentifier, Severity, encode_own};
 use fleetwarden::ledger::Status;
 use fleetwarden::mitigation::MemoryIot;
 use std::collections::BTreeMap;
@@ -275,4 +275,38 @@ async fn what_the_single_call_fails_with_is_told() {
     let failing = iot.with_fates(always(DESCRIBE, Fate::Fail(Class::Denied)));
     let answer: Result<Verdict, CallError> = authenticator(&iot).verdict(&failing, &finding).await;
     assert_eq!(answer.unwrap_err().class, Class::Denied);
+}
+
+/// Bug: such a message kept the genuine one out, as a duplicate of what is suppressed.
+#[tokio::test(start_paused = true)]
+async fn a_message_cannot_suppress_a_finding_that_device_defender_does_not() {
+    let house = House::new();
+    let finding = house.device(1);
+    house.iot.put_finding(&finding);
+    let mut forged = finding.clone();
+    forged.suppressed = true;
+    house.send(&encode_own(&forged, None)).await;
+    house.send(&encode_own(&finding, None)).await;
+    finish(house.work()).await;
+    assert_eq!(house.status(&finding), Status::Mitigated, "{}", house.record(&finding).detail);
+    assert_eq!(house.iot.certificate(&certificate(1)).as_deref(), Some("INACTIVE"));
+}
+
+/// Bug: a rule goes by the severity, and nobody asked Device Defender for it.
+#[tokio::test(start_paused = true)]
+async fn a_message_cannot_make_a_finding_worse_than_it_is_to_get_it_under_another_rule() {
+    for n in [1, 30] {
+        let mut house = House::new();
+        house.policy.rules[0].matcher.severity = vec![Severity::Critical];
+        for n in 0..n {
+            let mut known = house.device(n);
+            house.send(&encode_own(&known, None)).await;
+            known.severity = Severity::Low;
+            house.iot.put_finding(&known);
+        }
+        finish(house.work()).await;
+        assert!(house.iot.effects("UpdateCertificate").is_empty());
+        assert!(house.dead_letters().iter().all(|(reason, _)| reason == "not_authentic"));
+        assert_eq!(house.dead_letters().len(), usize::try_from(n).unwrap());
+    }
 }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-const DEACTIVATE: &str = "DeactivateCertificates";
-const QUARANTINE: &str = "QuarantineThings";
-const BLANK: &str = "BlankPolicy";
-const TELL: &str = "TellEverybody";
+pub const DEACTIVATE: &str = "DeactivateCertificates";
+pub const QUARANTINE: &str = "QuarantineThings";
+pub const BLANK: &str = "BlankPolicy";
+pub const TELL: &str = "TellEverybody";
 
 /// Rules that hand over: certificates to these actions, policies to `BLANK`.
-fn house(certificates: &[&str]) -> House {
+pub fn house(certificates: &[&str]) -> House {
     let mut house = House::new();
     house.iot.put_mitigation_action(DEACTIVATE, Action::UpdateDeviceCertificate);
     let groups = vec!["Quarantine".to_owned()];
@@ -33,7 +33,7 @@ fn house(certificates: &[&str]) -> House {
     house
 }
 
-async fn devices(house: &House, n: u64) -> Vec<Finding> {
+pub async fn devices(house: &House, n: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     for n in 0..n {
         let finding = house.device(n);
@@ -45,7 +45,7 @@ async fn devices(house: &House, n: u64) -> Vec<Finding> {
 
 /// Every finding is in one task only, no task has more than 25, and each was started once.
 #[track_caller]
-fn each_in_one_task(house: &House, findings: &[Finding], when: &str) {
+pub fn each_in_one_task(house: &House, findings: &[Finding], when: &str) {
     let tasks = house.iot.mitigation_tasks();
     let mut seen = BTreeSet::new();
     for task in &tasks {

@@ -6,6 +6,7 @@ mod authenticity;
 mod bad_input;
 mod crashes;
 mod delegated;
+mod delegated_again;
 mod drain;
 mod edges;
 mod expansion;

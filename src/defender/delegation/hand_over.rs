@@ -9,7 +9,7 @@ use crate::finding::catalogue;
 use crate::ledger::{Step, StepOutcome};
 use crate::mitigation::{
     ActionError, ActionExecution, DELEGATE, Effect, IotControl, Job, Journal, MitigationTaskOrder, Paced, Steps,
-    effect, survey,
+    effect, fit_in_record, survey,
 };
 use crate::policy::Action;
 use futures_util::future::join;
@@ -31,39 +31,61 @@ pub(crate) struct HandOver<'a, I, J> {
     pub stop: &'a CancellationToken,
 }
 
-/// Hands the finding over to the actions of these names, in order, and waits for what comes of it. `earlier` are the steps of the
-/// claims before this one; what comes back replaces them, whatever the result.
+/// Whether the finding is, or was to be, in a task whose end nobody has written down.
+pub(crate) fn is_handed_over(steps: &[Step]) -> bool {
+    open_task(steps).is_some()
+}
+
+/// Waits for what comes of the task that an earlier claim handed the finding over to, whatever the policy says by now: it changes what
+/// it changes. `None` if there is no such task, and where it ended before the replay that asks for it to be done once more.
+pub(crate) async fn hear<I: IotControl, J: Journal>(
+    hand: &HandOver<'_, I, J>,
+    earlier: Vec<Step>,
+) -> (Vec<Step>, Option<Result<Effect, ActionError>>) {
+    let mut steps = Steps(earlier);
+    let result = hand.hear(&mut steps).await;
+    forget_unbegun(&mut steps, &[]);
+    (steps.0, result)
+}
+
+/// Hands the finding over to the actions of these names, in order, and waits for what comes of it; it is in no task yet. `earlier` are
+/// the steps of the claims before this one; what comes back replaces them, whatever the result.
 pub(crate) async fn hand_over<I: IotControl, J: Journal>(
     hand: &HandOver<'_, I, J>,
     names: &[String],
     earlier: Vec<Step>,
 ) -> (Vec<Step>, Result<Effect, ActionError>) {
+    let changed: Vec<Step> = earlier.iter().filter(|step| step.outcome == StepOutcome::Changed).cloned().collect();
     let mut steps = Steps(earlier);
+    forget_unbegun(&mut steps, &[]);
     let result = hand.run(names, &mut steps).await;
+    forget_unbegun(&mut steps, &changed);
     (steps.0, result)
 }
 
 impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
-    async fn run(&self, names: &[String], steps: &mut Steps) -> Result<Effect, ActionError> {
-        if let Some(Step { target, at, .. }) = open_task(steps) {
-            let (task_id, at) = (target.clone(), *at);
-            match self.meet(&Purpose::Await { task_id }, steps).await? {
-                Word::Ended(end) => {
-                    let result = self.conclude(&end, steps).await;
-                    if self.job.forced.is_none_or(|since| at >= since) {
-                        return result;
-                    }
-                }
-                _ => withdraw(steps),
+    async fn hear(&self, steps: &mut Steps) -> Option<Result<Effect, ActionError>> {
+        let Step { target, at, .. } = open_task(&steps.0)?;
+        let (task_id, at) = (target.clone(), *at);
+        match self.meet(&Purpose::Await { task_id }, steps).await {
+            Err(error) => Some(Err(error)),
+            Ok(Word::Ended(end)) => {
+                let result = self.conclude(&end, steps).await;
+                let all_told = open_task(&steps.0).is_none();
+                (!all_told || self.job.forced.is_none_or(|since| at >= since)).then_some(result)
+            }
+            Ok(_) => {
+                withdraw(steps);
+                None
             }
         }
-        steps.0.retain(|step| !(step.outcome == StepOutcome::Intended && step.detail.starts_with(TO_BE_DONE)));
-        if !self.plan(names, steps).await? {
-            return Ok(effect(&steps.0));
-        }
+    }
+
+    async fn run(&self, names: &[String], steps: &mut Steps) -> Result<Effect, ActionError> {
+        let Some(actions) = self.plan(names, steps).await? else { return Ok(effect(&steps.0)) };
         let finding = self.job.finding;
         let (audit, check) = (finding.task_id.clone(), finding.check.clone());
-        let mut purpose = Purpose::HandOver { audit, check, actions: names.to_vec(), alone: None };
+        let mut purpose = Purpose::HandOver { audit, check, actions, alone: None };
         loop {
             match self.meet(&purpose, steps).await? {
                 Word::Ended(end) => return self.conclude(&end, steps).await,
@@ -81,29 +103,47 @@ impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
         }
     }
 
-    /// Reads what the actions would change. Whether there is anything to hand over: a finding that no longer describes its resource
-    /// is not, and neither is one whose resource is in order.
-    async fn plan(&self, names: &[String], steps: &mut Steps) -> Result<bool, ActionError> {
-        let (mut intended, mut outdated) = (false, false);
+    /// Reads what the actions would change: those to hand the finding over to, or `None` if there is nothing to hand over. A finding that
+    /// no longer describes its resource is not, and neither is one whose resource is in order.
+    async fn plan(&self, names: &[String], steps: &mut Steps) -> Result<Option<Vec<String>>, ActionError> {
+        let (mut intended, mut outdated, mut actions) = (false, false, Vec::new());
         for name in names {
             let action = self.definition(name).await?;
             let kind = action.action_type();
             if catalogue::check(&self.job.finding.check).is_some_and(|check| !check.allows(kind)) {
                 return Err(self.job.does_not_fit(kind));
             }
-            for mut step in survey(self.job, &action).await? {
+            if self.is_done_for_good(&action, steps) {
+                continue;
+            }
+            actions.push(name.clone());
+            let surveyed = survey(self.job, &action).await?;
+            // An issuer's certificates are several, of which some may be gone.
+            outdated |= surveyed.iter().all(|step| matches!(step.outcome, StepOutcome::Gone | StepOutcome::Stale));
+            for mut step in surveyed {
                 intended |= step.outcome == StepOutcome::Intended;
-                outdated |= matches!(step.outcome, StepOutcome::Gone | StepOutcome::Stale);
                 if step.outcome == StepOutcome::Intended {
                     step.detail = format!("{TO_BE_DONE}{name}");
                 }
                 steps.put(step);
             }
         }
-        if outdated {
-            steps.0.retain(|step| !(step.outcome == StepOutcome::Intended && step.detail.starts_with(TO_BE_DONE)));
+        fit_in_record(&steps.0)?;
+        Ok((intended && !outdated).then_some(actions))
+    }
+
+    /// Whether the action is one that must not be repeated, and was done: a task that failed in part, or one of our own, did it (P2).
+    fn is_done_for_good(&self, action: &Action, steps: &Steps) -> bool {
+        let of_action = |step: &&Step| {
+            let counts = self.job.forced.is_none_or(|since| step.at >= since);
+            step.action == action.action_type().as_str() && step.outcome == StepOutcome::Changed && counts
+        };
+        let mut done = steps.0.iter().filter(of_action);
+        match action {
+            Action::PublishFindingToSns { topic_arn } => done.any(|step| step.target == *topic_arn),
+            Action::ReplaceDefaultPolicyVersion { .. } => done.next().is_some(),
+            _ => false,
         }
-        Ok(intended && !outdated)
     }
 
     async fn definition(&self, name: &str) -> Result<Action, ActionError> {
@@ -215,14 +255,28 @@ impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
     }
 }
 
-/// The task that a finding is, or was to be, in, and whose end nobody has written down.
-fn open_task(steps: &Steps) -> Option<&Step> {
-    steps.0.iter().find(|step| step.action == DELEGATE && step.outcome == StepOutcome::Intended)
+fn open_task(steps: &[Step]) -> Option<&Step> {
+    steps.iter().find(|step| step.action == DELEGATE && step.outcome == StepOutcome::Intended)
 }
 
 /// Forgets a task that certainly was not started.
 fn withdraw(steps: &mut Steps) {
     steps.0.retain(|step| !(step.action == DELEGATE && step.outcome == StepOutcome::Intended));
+}
+
+/// What no task will do was not begun: nobody is to take it for a change whose outcome is unknown. `changed` is what was on record in its
+/// place.
+fn forget_unbegun(steps: &mut Steps, changed: &[Step]) {
+    if open_task(&steps.0).is_some() {
+        return;
+    }
+    steps.0.retain(|step| !(step.outcome == StepOutcome::Intended && step.detail.starts_with(TO_BE_DONE)));
+    for step in changed {
+        let known = |known: &Step| known.action == step.action && known.target == step.target;
+        if !steps.0.iter().any(known) {
+            steps.0.push(step.clone());
+        }
+    }
 }
 
 /// A role that lacks a permission breaks every task alike (P7); a throttle or a server's failure passes.

@@ -20,6 +20,9 @@ const GATHERING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 const SLOWEST_LOOK: Duration = Duration::from_secs(5);
 
+/// Looks in a row that may fail before the task's findings go back to the queue: all 25 of them for one call.
+const BLIND_LOOKS: u32 = 3;
+
 /// How long a task is watched before its findings go back to the queue, to hear of it later: their claims are renewed all the while.
 const WATCHED: Duration = Duration::from_secs(300);
 
@@ -136,7 +139,8 @@ async fn start<I: IotControl>(
                     return Err(Word::Failed { error, started: true });
                 }
             }
-            (Class::Permanent, _) if lost == 0 => return Err(refused(iot, order, error).await),
+            // What was lost before has been looked for, and will not come any more.
+            (Class::Permanent, _) => return Err(refused(iot, order, error).await),
             _ => return Err(Word::Failed { error, started: lost > 0 }),
         }
     }
@@ -186,15 +190,18 @@ async fn described<I: IotControl>(iot: &Paced<I>, task_id: &str) -> Result<Optio
 
 /// Looks at a task until it is over.
 async fn watch<I: IotControl>(iot: &Paced<I>, task_id: &str, stop: &CancellationToken) -> Word {
-    let (mut pause, mut watched) = (FIRST_LOOK, Duration::ZERO);
+    let (mut pause, mut watched, mut blind) = (FIRST_LOOK, Duration::ZERO, 0);
     loop {
-        match described(iot, task_id).await {
+        let look = described(iot, task_id).await;
+        blind = if look.is_ok() { 0 } else { blind + 1 };
+        match look {
             Ok(None) => return Word::Absent,
             Ok(Some(MitigationTaskState { status, total, succeeded })) if status != "IN_PROGRESS" => {
                 let clean = status == "COMPLETED" && total > 0 && succeeded == total;
                 return Word::Ended(TaskEnd { task_id: task_id.to_owned(), status, clean });
             }
             Ok(Some(_)) => {}
+            Err(error) if error.may_pass() && blind < BLIND_LOOKS => {}
             Err(error) => return Word::Failed { error, started: true },
         }
         if watched >= WATCHED || paused(pause, stop).await {

@@ -20,5 +20,5 @@ mod order;
 mod results;
 mod rooms;
 
-pub(crate) use hand_over::{HandOver, hand_over};
+pub(crate) use hand_over::{HandOver, hand_over, hear, is_handed_over};
 pub(crate) use rooms::Rooms;

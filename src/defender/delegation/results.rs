@@ -7,6 +7,9 @@ use crate::mitigation::{ActionExecution, DELEGATE};
 /// What a surveyed step says until its task has ended; the action's name follows.
 pub(super) const TO_BE_DONE: &str = "to be done by Device Defender's ";
 
+/// Characters of an execution's error that are kept.
+const WHY: usize = 500;
+
 /// What the task's actions came to.
 #[derive(Debug, PartialEq)]
 pub(super) enum Came {
@@ -56,6 +59,8 @@ pub(super) fn settle(steps: &mut [Step], end: &TaskEnd, executions: &[ActionExec
         let execution = execution_of(step).cloned();
         let words = match (outcome, &execution) {
             (StepOutcome::Changed, _) => String::new(),
+            // Why is said once: an issuer's certificates have a step each, and an item holds 400 KB.
+            (StepOutcome::Failed, Some(execution)) if failed.as_ref() == Some(execution) => format!(": {word}"),
             (StepOutcome::Failed, Some(execution)) => format!(": {}", why(execution)),
             _ => format!(": {word}"),
         };
@@ -63,6 +68,10 @@ pub(super) fn settle(steps: &mut [Step], end: &TaskEnd, executions: &[ActionExec
         changed |= outcome == StepOutcome::Changed;
         skipped |= outcome == StepOutcome::Skipped;
         failed = failed.or(execution.filter(|_| outcome == StepOutcome::Failed));
+    }
+    if skipped {
+        // By one that had nothing to change as far as was seen, and failed all the same.
+        failed = failed.or(executions.iter().find(|execution| execution.status == "FAILED").cloned());
     }
     let came = match failed {
         Some(execution) => Came::Failed(execution),
@@ -77,13 +86,14 @@ pub(super) fn settle(steps: &mut [Step], end: &TaskEnd, executions: &[ActionExec
     Some(came)
 }
 
-/// Why it failed, in its own words.
+/// Why it failed, in its own words, as many of them as an item has room for.
 pub(super) fn why(execution: &ActionExecution) -> String {
-    match (&execution.error_code, &execution.message) {
+    let words = match (&execution.error_code, &execution.message) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(one), None) | (None, Some(one)) => one.clone(),
         (None, None) => "it failed without a word".to_owned(),
-    }
+    };
+    words.chars().take(WHY).collect()
 }
 
 #[cfg(test)]
@@ -153,6 +163,24 @@ mod tests {
         let failed = [execution("Group", "FAILED"), execution("Off", "SKIPPED")];
         assert_eq!(settle(&mut steps, &end("FAILED"), &failed, 1), Some(Came::Failed(failed[0].clone())));
         assert_eq!(outcomes(&steps), [StepOutcome::Failed, StepOutcome::Skipped, StepOutcome::Failed]);
+    }
+
+    #[test]
+    fn what_a_failure_of_an_action_without_a_step_of_its_own_skipped_is_no_suppression() {
+        let mut steps = vec![announced().remove(1), announced().remove(2)];
+        let failed = [execution("Group", "FAILED"), execution("Off", "SKIPPED")];
+        assert_eq!(settle(&mut steps, &end("FAILED"), &failed, 1), Some(Came::Failed(failed[0].clone())));
+        assert_eq!(outcomes(&steps), [StepOutcome::Skipped, StepOutcome::Failed]);
+    }
+
+    #[test]
+    fn why_many_certificates_of_an_issuer_failed_is_said_once_and_in_few_words() {
+        let mut steps: Vec<Step> =
+            (0..500).map(|n| step("UPDATE_DEVICE_CERTIFICATE", &n.to_string(), &format!("{TO_BE_DONE}Off"))).collect();
+        let message = Some("x".repeat(100_000));
+        let failed = [ActionExecution { message, ..execution("Off", "FAILED") }];
+        assert!(matches!(settle(&mut steps, &end("FAILED"), &failed, 1), Some(Came::Failed(_))));
+        assert!(steps.iter().map(|step| step.detail.len()).sum::<usize>() < 40_000);
     }
 
     #[test]

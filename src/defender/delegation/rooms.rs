@@ -8,10 +8,16 @@ use crate::policy::Action;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Findings that one task takes (FACTS C.2).
 pub(super) const MOST_FINDINGS: usize = 25;
+
+/// How long an action counts as it was read: somebody may change its groups or its topic. A call a minute for each is nothing beside the
+/// 20 a second that the budget allows.
+const DEFINED: Duration = Duration::from_secs(60);
 
 /// What those in a room have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +85,8 @@ impl fmt::Debug for Seat {
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     inner: Mutex<Inner>,
-    /// By name. An action that is changed later is still of its type, which nobody can change.
-    definitions: Mutex<BTreeMap<String, Action>>,
+    /// By name, and when it was read.
+    definitions: Mutex<BTreeMap<String, (Instant, Action)>>,
 }
 
 #[derive(Debug, Default)]
@@ -135,11 +141,14 @@ impl Rooms {
     }
 
     pub(super) fn definition(&self, name: &str) -> Option<Action> {
-        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, action) = definitions.get(name)?;
+        (read.elapsed() < DEFINED).then(|| action.clone())
     }
 
     pub(super) fn define(&self, name: &str, action: &Action) {
-        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), action.clone());
+        let definition = (Instant::now(), action.clone());
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), definition);
     }
 }
 
