@@ -13,3 +13,4 @@ mod tasks;
 mod totals;
 
 pub use command::{AuditArgs, run};
+pub(in crate::cli) use totals::trouble;
