@@ -93,13 +93,26 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
 /// so missing credentials show at the first call.
 ///
 /// # Errors
-/// A sentence, when no region is configured anywhere.
+/// A sentence, when no region is configured anywhere, or the endpoint is no address.
 pub async fn load_config() -> Result<SdkConfig, String> {
     let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    // The SDK looks at it when it sends, and then shows the whole request.
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").unwrap_or_default();
+    if let Some(url) = Some(endpoint).filter(|url| !url.is_empty() && !is_endpoint(url)) {
+        return Err(format!(
+            "the endpoint `{url}` is no address: set AWS_ENDPOINT_URL to one such as http://127.0.0.1:4566, or unset it"
+        ));
+    }
     match config.region() {
         Some(_) => Ok(config),
         None => Err("no AWS region is configured: set AWS_REGION (for example AWS_REGION=eu-central-1)".to_owned()),
     }
+}
+
+/// Whether the SDK can send requests there: a scheme that it speaks, and a host.
+fn is_endpoint(url: &str) -> bool {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':']) && !host.contains(char::is_whitespace))
 }
 
 #[cfg(test)]
@@ -166,5 +179,17 @@ mod tests {
         let error = classify("ListQueues", Effect::Read, error.unwrap_err());
         assert_eq!(error.class, Class::Transient, "{error}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn an_endpoint_has_a_scheme_and_a_host() {
+        for right in ["http://127.0.0.1:4566", "https://iot.example.com/prefix", "http://[::1]:4566"] {
+            assert!(is_endpoint(right), "{right}");
+        }
+        for wrong in
+            ["", "nonsense", "127.0.0.1:4566", "ftp://host", "http://", "http:///path", "http://:80", "http://a b"]
+        {
+            assert!(!is_endpoint(wrong), "{wrong}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::run::stop_on_signals;
 use super::{CliError, OutputFormat, letters, print};
 use crate::aws::{CallError, Clients, load_config};
 use crate::clock::Clock;
-use crate::finding::catalogue;
+use crate::defender::console::check_name::resolve_recorded;
 use crate::ledger::{DynamoLedger, Ledger, Record};
 use crate::queue::{Depth, SqsQueue, describe};
 use crate::replay::{self, ANSWER, Answer, Bounds, By, End, Group, LETTERS, Letter, Pass, Purged, Selection};
@@ -124,7 +124,7 @@ pub enum DlqCommand {
         #[arg(long, value_name = "REASON")]
         reason: Vec<String>,
         /// Only letters about this check; may be repeated
-        #[arg(long, value_name = "CHECK")]
+        #[arg(long, value_name = "CHECK", value_parser = resolve_recorded)]
         check: Vec<String>,
         /// Only letters sent longer ago than this: 7d, 12h, 1d 6h
         #[arg(long, value_parser = age, value_name = "DURATION")]
@@ -136,7 +136,7 @@ pub enum DlqCommand {
 }
 
 /// A span of time with days, which have 24 hours here.
-pub(super) fn age(text: &str) -> Result<jiff::SignedDuration, String> {
+fn age(text: &str) -> Result<jiff::SignedDuration, String> {
     let wrong = || "write a duration such as 7d, 12h or 1d 6h".to_owned();
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     let age = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
@@ -160,11 +160,7 @@ pub async fn run(args: &DlqArgs, output: OutputFormat) -> Result<(), CliError> {
                 let now = Clock::system().now();
                 now.checked_sub(age).unwrap_or(jiff::Timestamp::MIN).as_millisecond()
             });
-            let selection = Selection {
-                reasons: reason.clone(),
-                checks: check.iter().map(|name| catalogue::modern_name(name).to_owned()).collect(),
-                sent_before: before,
-            };
+            let selection = Selection { reasons: reason.clone(), checks: check.clone(), sent_before: before };
             purge(at, &selection, *yes, output).await
         }
     }

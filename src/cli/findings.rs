@@ -2,9 +2,10 @@
 
 use super::{CliError, OutputFormat, findings_verify, print};
 use crate::aws::{CallError, Clients, load_config};
+use crate::defender::console::check_name::resolve_recorded;
 use crate::finding::catalogue;
 use crate::ledger::{DynamoLedger, Filter, Ledger, Lineage, Record, Replayed, Status};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
 /// Records that one request looks at; a filter is applied to them afterwards, so a small page would mean many requests.
@@ -14,7 +15,8 @@ const LIST_HELP: &str = "\
 Examples:
   fleetwarden findings list --status dead
   fleetwarden findings list --check DEVICE_CERTIFICATE_SHARED_CHECK --status mitigated --limit 20
-  fleetwarden findings list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --output json | jq '.[].resource'";
+  fleetwarden findings list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 \\
+      --output json | jq '.[].resource'";
 
 const HELP: &str = "\
 Examples:
@@ -37,7 +39,9 @@ know the finding or the audit.";
 
 const SHOW_HELP: &str = "\
 Example:
-  fleetwarden findings show 11111111-1111-4111-8111-111111111111";
+  fleetwarden findings show 11111111-1111-4111-8111-111111111111
+
+Exit codes: 0 shown; 1 the ledger does not answer; 2 the ledger does not know the finding.";
 
 /// What `findings` is told.
 #[derive(Debug, Args)]
@@ -57,11 +61,11 @@ pub enum FindingsCommand {
     /// Findings that match, up to --limit; of those listed the latest stands first
     #[command(after_help = LIST_HELP)]
     List {
-        /// Only with this status; may be repeated: claimed, waiting, held, dead, mitigated, compliant, observed, suppressed
+        /// Only with this status; may be repeated: claimed, waiting, held, dead, mitigated, compliant, observed, suppressed, expanded
         #[arg(long, value_parser = status)]
         status: Vec<Status>,
         /// Only of this check
-        #[arg(long)]
+        #[arg(long, value_name = "CHECK", value_parser = resolve_recorded)]
         check: Option<String>,
         /// Only resources whose id contains this
         #[arg(long)]
@@ -81,10 +85,10 @@ pub enum FindingsCommand {
         id: String,
     },
     /// Whether what was done still holds: reads the live state back and compares
-    #[command(after_help = VERIFY_HELP)]
+    #[command(after_help = VERIFY_HELP, group(ArgGroup::new("which").required(true).args(["id", "audit"])))]
     Verify {
         /// The finding's id
-        #[arg(value_name = "FINDING", required_unless_present = "audit", conflicts_with = "audit")]
+        #[arg(value_name = "FINDING")]
         id: Option<String>,
         /// Every finding of this audit
         #[arg(long, value_name = "TASK")]
@@ -103,7 +107,7 @@ fn status(text: &str) -> Result<Status, String> {
 ///
 /// # Errors
 ///
-/// Usage: no region, or no such table. Failed: no such finding, or the ledger does not answer.
+/// Usage: no region, no such table, or no such finding. Failed: the ledger does not answer.
 pub async fn run(args: &FindingsArgs, output: OutputFormat) -> Result<(), CliError> {
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
@@ -175,7 +179,7 @@ async fn show(ledger: &impl Ledger, id: &str, output: OutputFormat) -> Result<()
     let key = if id.contains('#') { id.to_owned() } else { format!("finding#{id}") };
     let record = ledger.get(&key).await.map_err(|error| ledger_error(&error))?;
     let Some(record) = record else {
-        return Err(CliError::Failed(format!(
+        return Err(CliError::Usage(format!(
             "the ledger has no finding {id}; look for it with `fleetwarden findings list`, or in the dead letters"
         )));
     };

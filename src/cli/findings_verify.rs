@@ -98,13 +98,17 @@ pub(super) async fn audit(
         }
     }
     let (reverted, unread) = (survey.of(Verdict::Reverted), survey.unread());
+    let total = print::counted(survey.total(), "finding");
+    let verb = if reverted == 1 { "does" } else { "do" };
     match (reverted, unread) {
         (0, 0) => Ok(()),
-        (0, _) => Err(CliError::Failed(format!("{unread} findings could not be read; give the command again"))),
-        (_, 0) => Err(CliError::Failed(format!("of {} findings {reverted} do not hold any more", survey.total()))),
+        (0, _) => Err(CliError::Failed(format!(
+            "{} could not be read; give the command again",
+            print::counted(unread, "finding")
+        ))),
+        (_, 0) => Err(CliError::Failed(format!("of {total} {reverted} {verb} not hold any more"))),
         _ => Err(CliError::Failed(format!(
-            "of {} findings {reverted} do not hold any more, and {unread} could not be read",
-            survey.total()
+            "of {total} {reverted} {verb} not hold any more, and {unread} could not be read"
         ))),
     }
 }
@@ -330,7 +334,9 @@ fn print_survey(task: &str, survey: &Survey) {
     }
     let idle: Vec<String> = survey.idle.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let idle = if idle.is_empty() { String::new() } else { format!("; nothing was done about {}", idle.join(", ")) };
-    print::line(&format!("audit {task}: of {} findings {} hold{idle}", survey.total(), survey.of(Verdict::Holds)));
+    let (total, holds) = (print::counted(survey.total(), "finding"), survey.of(Verdict::Holds));
+    let verb = if holds == 1 { "holds" } else { "hold" };
+    print::line(&format!("audit {task}: of {total} {holds} {verb}{idle}"));
 }
 
 /// A finding in one row: what decided.

@@ -1,10 +1,11 @@
 //! `fleetwarden mitigate`: an audit's findings, now, because a person says so.
 
 use super::ask::agreed;
-use super::mitigate_print::{print_delegated, print_enqueued, print_plan};
+use super::audit::trouble;
+use super::mitigate_print::{print_delegated, print_enqueued, print_nothing, print_plan};
 use super::quotas::Quotas;
 use super::run::{load_policy, stop_on_signals, worker_name};
-use super::{CliError, OutputFormat, bar::Bar};
+use super::{CliError, OutputFormat, bar::Bar, print};
 use crate::aws::{CallError, Class, Clients, load_config};
 use crate::budget::{BudgetConfig, Budgets, Fleet};
 use crate::clock::Clock;
@@ -36,13 +37,16 @@ Examples:
   fleetwarden mitigate --audit $TASK --policy policy.yaml --check DEVICE_CERTIFICATE_SHARED_CHECK
 
   # hand them over to Device Defender's own actions, and wait for the results
-  fleetwarden mitigate --audit $TASK --reason LOGGING_DISABLED --action EnableErrorLoggingAction --yes
+  fleetwarden mitigate --audit $TASK --reason LOGGING_DISABLED \\
+    --action EnableErrorLoggingAction --yes
 
 The plan counts findings by check, reason and what is done, and asks. Findings that are only
 recorded so far, or were given up, have their second chance; what is mitigated stays as it is;
-suppressed findings are left alone. Cut off at any moment, the same command goes on.
+suppressed findings are left alone. Cut off at any moment, the same command goes on. What somebody
+has reverted since (see `fleetwarden findings verify`) is done again by `replay audit --force`.
 
-Exit codes: 0 done; 1 stopped, or some findings have come to no good end; 2 wrong usage, nothing changed.";
+Exit codes: 0 done, or there is nothing to do; 1 stopped, not confirmed, or some findings have come
+to no good end; 2 wrong usage, such as an audit that failed, nothing changed.";
 
 /// How many messages a second go on the queue: far more than any IoT quota serves.
 const RATE: u32 = 200;
@@ -55,10 +59,10 @@ pub struct MitigateArgs {
     #[arg(long, value_name = "TASK")]
     pub audit: String,
     /// Only findings of this check; may be repeated
-    #[arg(long, value_name = "CHECK")]
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub check: Vec<String>,
     /// Only findings with this reason code; may be repeated
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub reason: Vec<String>,
     /// Only this finding; may be repeated
     #[arg(long, value_name = "ID")]
@@ -104,7 +108,7 @@ pub async fn run(args: &MitigateArgs, output: OutputFormat) -> Result<(), CliErr
         policy.set_mode(mode);
     }
     let selection =
-        Selection { checks: checks(&args.check)?, reasons: args.reason.clone(), findings: args.finding.clone() };
+        Selection { checks: checks(&args.check)?, reasons: reasons(&args.reason), findings: args.finding.clone() };
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
     let urls = (args.queue_url.as_str(), args.dead_letter_queue_url.as_str());
@@ -121,7 +125,12 @@ fn checks(texts: &[String]) -> Result<Vec<String>, CliError> {
         .map_err(|mistakes| CliError::Usage(format!("--check: {}", mistakes.join("\nerror: --check: "))))
 }
 
-/// The audit, if it is over and has findings of the checks that are meant.
+/// Codes as AWS writes them, in whatever case they are given.
+fn reasons(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|reason| reason.trim().to_ascii_uppercase()).collect()
+}
+
+/// The audit, if it is over and looked at the checks that are meant.
 async fn ended_audit(console: &Console, task_id: &str, selection: &Selection) -> Result<Audit, CliError> {
     let audit = console.audit(task_id).await.map_err(|error| match error.class {
         Class::Gone | Class::Permanent => CliError::Usage(format!(
@@ -174,12 +183,15 @@ impl ByHand<'_> {
         for (name, action) in actions {
             fits(name, action.action_type(), &plan)?;
         }
-        let asked = self.args.dry_run || self.output == OutputFormat::Table;
-        if asked {
+        self.nothing_missing(&plan)?;
+        if self.args.dry_run || self.output == OutputFormat::Table {
             print_plan(&plan, &self.audit, &budget, self.args.dry_run, self.output);
         }
-        self.nothing_missing(&plan)?;
-        if self.args.dry_run || plan.findings() == 0 || (plan.acts_on() == 0 && !self.args.action.is_empty()) {
+        if self.args.dry_run {
+            return Ok(());
+        }
+        if plan.findings() == 0 {
+            print_nothing(&plan, self.args.action.is_empty(), self.output);
             return Ok(());
         }
         self.agreed(&plan).await?;
@@ -209,9 +221,17 @@ impl ByHand<'_> {
         Ok(plan)
     }
 
-    /// Findings that were asked for by name must be there.
+    /// Findings that were asked for by name must be there; and that there are none must not be for want of an answer.
     fn nothing_missing(&self, plan: &Plan) -> Result<(), CliError> {
         let found = plan.findings() + plan.suppressed;
+        if let Some(trouble) = trouble(&self.audit) {
+            if found == 0 && !self.audit.answers(&self.selection.checks) {
+                return Err(CliError::Usage(format!(
+                    "{trouble}. There are no findings to mitigate; start another audit"
+                )));
+            }
+            eprintln!("warning: {trouble}");
+        }
         let named = self.selection.findings.len() as u64;
         if found < named {
             return Err(CliError::Usage(format!(
@@ -223,15 +243,15 @@ impl ByHand<'_> {
     }
 
     async fn agreed(&self, plan: &Plan) -> Result<(), CliError> {
-        let n = plan.findings();
+        let n = print::counted(plan.findings(), "finding");
         if self.output == OutputFormat::Json && !self.args.yes {
             return Err(CliError::Usage(format!(
-                "{n} findings would go, and a program cannot be asked, so nothing was changed: look at them with --dry-run, and then say --yes"
+                "{n} would go, and a program cannot be asked, so nothing was changed: look at them with --dry-run, and then say --yes"
             )));
         }
         let question = match self.args.action.as_slice() {
-            [] => format!("put {n} findings on the queue, for the workers to mitigate?"),
-            names => format!("hand {n} findings over to Device Defender's {}?", names.join(", ")),
+            [] => format!("Put {n} on the queue, for the workers to mitigate?"),
+            names => format!("Hand {n} over to Device Defender's {}?", names.join(", ")),
         };
         agreed(self.args.yes, &question).await
     }
@@ -308,7 +328,7 @@ impl ByHand<'_> {
             let messages: Vec<_> = page.findings.iter().map(|finding| message(finding, order, clock)).collect();
             let ids: Vec<_> = page.findings.into_iter().map(|finding| finding.finding_id).collect();
             ended = work.through(&messages, &self.stop).await.map_err(failed)?;
-            work.results(&ids, &mut results).await.map_err(failed)?;
+            work.results(&ids, &order.id, &mut results).await.map_err(failed)?;
             done += ids.len() as u64;
             bar.at(done, plan.findings());
             if ended != Ended::Empty {
@@ -316,7 +336,7 @@ impl ByHand<'_> {
             }
         }
         bar.clear();
-        print_delegated(&results, order, self.output);
+        print_delegated(&results, &self.audit, order, self.output);
         match ended {
             Ended::Broken(reason) => Err(CliError::Failed(format!("stopped: {reason}"))),
             Ended::Drained | Ended::CutShort => Err(CliError::Failed(

@@ -34,9 +34,14 @@ pub(super) fn print_plan(plan: &Plan, audit: &Audit, budget: &BudgetConfig, dry_
     }
     let suppressed = match plan.suppressed {
         0 => String::new(),
+        1 => "; 1 more is suppressed and left alone".to_owned(),
         n => format!("; {n} more are suppressed and left alone"),
     };
-    print::line(&format!("{} findings, {} of them to be acted on{suppressed}", plan.findings(), plan.acts_on()));
+    let findings = print::counted(plan.findings(), "finding");
+    print::line(&match plan.findings() {
+        0 => format!("0 findings match: nothing to do{suppressed}"),
+        _ => format!("{findings}, {} of them to be acted on{suppressed}", plan.acts_on()),
+    });
     if let Some((operation, rate, time)) = plan.least_time(budget) {
         print::line(&format!("at least {}, by {operation} at {rate:.1} calls a second", duration(time)));
     }
@@ -56,13 +61,31 @@ pub(super) fn print_enqueued(enqueued: Enqueued, plan: &Plan, order: &Order, out
             "replayId": order.id,
         })),
         OutputFormat::Table => {
-            print::line(&format!("{} of {} findings are on the queue ({})", enqueued.sent, plan.findings(), order.id));
-            print::line("follow them with `fleetwarden status` and `fleetwarden findings list`");
+            print::line(&format!(
+                "{} of {} on the queue ({})",
+                enqueued.sent,
+                print::counted(plan.findings(), "finding"),
+                order.id
+            ));
+            print::line(
+                "follow them with `fleetwarden status` and `fleetwarden findings list`; what is mitigated already stays as it is",
+            );
         }
     }
 }
 
-pub(super) fn print_delegated(results: &Results, order: &Order, output: OutputFormat) {
+/// What programs are told when there was nothing to send, or to hand over: the members they know. People have read the plan.
+pub(super) fn print_nothing(plan: &Plan, enqueues: bool, output: OutputFormat) {
+    let document = match enqueues {
+        true => json!({ "sent": 0, "of": 0, "suppressed": plan.suppressed, "replayId": null }),
+        false => json!({ "byStatus": {}, "before": 0, "troubled": [], "replayId": null }),
+    };
+    if output == OutputFormat::Json {
+        print::json(&document);
+    }
+}
+
+pub(super) fn print_delegated(results: &Results, audit: &Audit, order: &Order, output: OutputFormat) {
     if output == OutputFormat::Json {
         let troubled = results
             .troubled
@@ -70,6 +93,7 @@ pub(super) fn print_delegated(results: &Results, order: &Order, output: OutputFo
             .map(|(id, status, detail)| json!({ "findingId": id, "status": status, "detail": detail }));
         return print::json(&json!({
             "byStatus": results.by_status,
+            "before": results.before,
             "troubled": troubled.collect::<Vec<_>>(),
             "replayId": order.id,
         }));
@@ -80,6 +104,14 @@ pub(super) fn print_delegated(results: &Results, order: &Order, output: OutputFo
     }
     print::right(&mut table, 1..2);
     print::line(&table.to_string());
+    if results.before > 0 {
+        let (were, was) = if results.before == 1 { ("was", "is") } else { ("were", "are") };
+        print::line(&format!(
+            "{} {were} so before, and {was} left alone: `fleetwarden findings verify --audit {}` tells whether that holds",
+            print::counted(results.before, "finding"),
+            audit.task_id
+        ));
+    }
     if !results.troubled.is_empty() {
         let mut table = print::table(&["finding", "status", "why"]);
         for (id, status, detail) in &results.troubled {

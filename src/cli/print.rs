@@ -37,6 +37,12 @@ pub(super) fn json(value: &serde_json::Value) {
     line(&format!("{value:#}"));
 }
 
+/// So many of them: `1 finding`, `2 findings`.
+pub(super) fn counted(n: impl Into<u64>, noun: &str) -> String {
+    let n = n.into();
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// A moment as people read it; a dash for none.
 pub(super) fn moment(ms: Option<i64>) -> String {
     ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

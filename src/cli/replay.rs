@@ -7,6 +7,7 @@ use super::run::stop_on_signals;
 use super::{CliError, OutputFormat};
 use crate::aws::{Clients, load_config};
 use crate::clock::Clock;
+use crate::defender::console::check_name::resolve_recorded;
 use crate::finding::Origin;
 use crate::ledger::{DynamoLedger, Status};
 use crate::queue::{QueueInfo, SqsQueue, describe};
@@ -103,7 +104,7 @@ pub struct ReplayOptions {
     #[arg(long, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
     pub table: String,
     /// Only of this check; may be repeated
-    #[arg(long)]
+    #[arg(long, value_name = "CHECK", value_parser = resolve_recorded)]
     pub check: Vec<String>,
     /// Only given up for this reason, such as attempts_exhausted; may be repeated
     #[arg(long)]

@@ -16,7 +16,7 @@ pub(super) const HELP: &str = "\
 Examples:
   fleetwarden replay audit 4f1dd2a38d3a4d4d9dd7a4d3c0a5b6c7 --dry-run
   fleetwarden replay audit 4f1dd2a38d3a4d4d9dd7a4d3c0a5b6c7
-  fleetwarden replay audit 4f1dd2a38d3a4d4d9dd7a4d3c0a5b6c7 --check DEVICE_CERTIFICATE_SHARED_CHECK
+  fleetwarden replay audit 4f1dd2a38d3a4d4d9dd7a4d3c0a5b6c7 --check device_certificate_shared
 
 One message goes to the queue. The workers fetch the audit's findings from Device Defender, which
 keeps them for 90 days, and leave out those that are suppressed. What is mitigated already stays
@@ -84,8 +84,10 @@ pub(super) async fn run(args: &ReplayAuditArgs, output: OutputFormat) -> Result<
         tell(&replay, task, &order, false, output);
         return Ok(());
     }
-    let question =
-        format!("do once more, by force, what was done about the findings of {} resources?", replay.resources());
+    let question = format!(
+        "Do once more, by force, what was done about the findings of {}?",
+        print::counted(replay.resources(), "resource")
+    );
     agreed(args.yes || !args.force, &question).await?;
     let to = SqsQueue::new(clients.sqs.clone(), args.queue_url.clone());
     replay
@@ -98,6 +100,7 @@ pub(super) async fn run(args: &ReplayAuditArgs, output: OutputFormat) -> Result<
 
 fn tell(replay: &AuditReplay, task: &str, order: &Order, sent: bool, output: OutputFormat) {
     let total = replay.resources();
+    let resources = print::counted(total, "resource");
     match output {
         OutputFormat::Json => {
             let checks = replay.checks().map(|(check, n)| json!({ "check": check, "resources": n }));
@@ -121,12 +124,12 @@ fn tell(replay: &AuditReplay, task: &str, order: &Order, sent: bool, output: Out
             print::line(&table.to_string());
             print::line(&if sent {
                 format!(
-                    "the workers will fetch the findings of {total} resources of audit {task}; see `fleetwarden findings show \
+                    "the workers will fetch the findings of {resources} of audit {task}; see `fleetwarden findings show \
                      'expansion#{task}#{}'`\nreplay {}",
                     order.id, order.id
                 )
             } else {
-                format!("the findings of {total} resources of audit {task} would go")
+                format!("the findings of {resources} of audit {task} would go")
             });
         }
     }

@@ -25,7 +25,8 @@ Examples:
   fleetwarden run --queue-url $QUEUE --dead-letter-queue-url $DEAD --until-empty
 
   # do what the policy says
-  fleetwarden run --queue-url $QUEUE --dead-letter-queue-url $DEAD --policy policy.yaml --mode enforce
+  fleetwarden run --queue-url $QUEUE --dead-letter-queue-url $DEAD \\
+    --policy policy.yaml --mode enforce
 
   # an account that has raised its quotas: have Service Quotas tell which, or say it
   fleetwarden run --policy policy.yaml --quota service-quotas

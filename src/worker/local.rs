@@ -48,6 +48,8 @@ pub struct LocalWork<L, I> {
 pub struct Results {
     /// How many have each status.
     pub by_status: BTreeMap<Status, u64>,
+    /// How many of them stood so before this order, which did nothing about them.
+    pub before: u64,
     /// Findings that have not come to a good end, each with its status and why: at most fifty.
     pub troubled: Vec<(String, Status, String)>,
 }
@@ -82,19 +84,23 @@ impl<L: Ledger + Clone, I: IotControl + Clone> LocalWork<L, I> {
         Ok(worker.run(stop.clone()).await)
     }
 
-    /// Adds how these findings stand on record now.
+    /// Adds how these findings stand on record now, after the order with this id.
     ///
     /// # Errors
     ///
     /// Those of the ledger.
-    pub async fn results(&self, finding_ids: &[String], results: &mut Results) -> Result<(), CallError> {
+    pub async fn results(&self, finding_ids: &[String], order: &str, results: &mut Results) -> Result<(), CallError> {
         let records = stream::iter(finding_ids).map(async |id| {
             let record = self.ledger.get(&format!("finding#{id}")).await?;
-            Ok::<_, CallError>(record.map(|record| (id.clone(), record.status, record.detail)))
+            Ok::<_, CallError>(record.map(|record| {
+                let claimed = record.replayed.is_some_and(|replayed| replayed.last.id == order);
+                (id.clone(), record.status, record.detail, claimed)
+            }))
         });
         let records: Vec<_> = records.buffered(READS).try_collect().await?;
-        for (id, status, detail) in records.into_iter().flatten() {
+        for (id, status, detail, claimed) in records.into_iter().flatten() {
             *results.by_status.entry(status).or_default() += 1;
+            results.before += u64::from(!claimed);
             let well = matches!(status, Status::Mitigated | Status::Compliant | Status::Suppressed);
             if !well && results.troubled.len() < TOLD {
                 results.troubled.push((id, status, detail));

@@ -58,7 +58,7 @@ async fn suppressed_findings_are_shown_only_if_asked_for_and_marked() {
     let id = audit_of(&bench, "logging_disabled,device_certificate_shared").await;
     let without = audited(&bench, &["findings", &id]).await;
     assert!(!without.out.contains(CERTIFICATE), "{}", without.out);
-    assert!(without.out.contains("1 suppressed resources are not shown, see --suppressed"), "{}", without.out);
+    assert!(without.out.contains("1 suppressed resource not shown, see --suppressed"), "{}", without.out);
     let with = json_of(&audited(&bench, &["findings", &id, "--suppressed", "--output", "json"]).await);
     let marks: BTreeSet<_> = with["findings"].as_array().unwrap().iter().map(|f| f["suppressed"].to_string()).collect();
     assert_eq!(marks, BTreeSet::from(["false".to_owned(), "true".to_owned()]));

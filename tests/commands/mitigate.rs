@@ -4,6 +4,7 @@ use super::bench::*;
 use aws_sdk_iot::types::{
     CertificateStatus, DeviceCertificateUpdateAction, MitigationActionParams, UpdateDeviceCertificateParams,
 };
+use fleetwarden::sandbox::iot::CheckFailure;
 use serde_json::Value;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/Mitigation";
@@ -76,14 +77,18 @@ async fn findings_that_go_on_the_queue_are_mitigated_by_the_workers_although_the
 async fn findings_that_are_handed_over_are_on_record_and_a_second_run_starts_no_second_task() {
     let (bench, task) = audited(&["DEVICE_CERTIFICATE_SHARED_CHECK", "LOGGING_DISABLED_CHECK"]).await;
     deactivating(&bench, "Deactivate").await;
-    let reason = "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES";
+    let reason = "certificate_shared_by_multiple_devices";
     let hand = ["mitigate", "--audit", &task, "--reason", reason, "--action", "Deactivate", "--yes"];
     let ran = bench.run(&[&hand[..], &["--output", "json"]].concat()).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(json(&ran)["byStatus"], serde_json::json!({ "mitigated": 1 }));
     assert!(certificates(&bench).await.contains(&CertificateStatus::Inactive));
+    assert_eq!(json(&ran)["before"], 0);
     let again = bench.run(&hand).await;
     assert_eq!(again.code, 0, "{again:?}");
+    let left =
+        format!("1 finding was so before, and is left alone: `fleetwarden findings verify --audit {task}` tells");
+    assert!(again.out.contains(&left), "{again:?}");
     let now = aws_smithy_types::DateTime::from_secs(0);
     let end = aws_smithy_types::DateTime::from_secs(4_000_000_000);
     let tasks = bench.clients.iot.list_audit_mitigation_actions_tasks().start_time(now).end_time(end).send().await;
@@ -121,4 +126,28 @@ async fn whatever_is_wrong_is_told_in_a_sentence_before_anything_is_changed() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert_eq!(bench.depths().await, (0, 0));
     assert!(!certificates(&bench).await.contains(&CertificateStatus::Inactive));
+}
+
+#[tokio::test]
+async fn an_audit_that_failed_is_refused_and_one_that_found_nothing_is_done() {
+    let bench = Bench::new().await;
+    let failing = [("LOGGING_DISABLED_CHECK".to_owned(), CheckFailure::InsufficientPermissions)];
+    bench.sandbox.iot().with_fleet(|fleet| fleet.defender.failing_checks = failing.into());
+    let start = ["audit", "start", "--output", "json", "--wait", "--checks"];
+    let failed = json(&bench.run(&[&start[..], &["logging"]].concat()).await);
+    let partly = json(&bench.run(&[&start[..], &["logging,conflicting_client_ids"]].concat()).await);
+    let (failed, partly) = (failed["taskId"].as_str().unwrap(), partly["taskId"].as_str().unwrap());
+    for arguments in [&["--audit", failed][..], &["--audit", partly, "--check", "logging"]] {
+        let ran = bench.run(&[&["mitigate", "--yes"], arguments].concat()).await;
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
+        for part in ["LOGGING_DISABLED_CHECK failed, INSUFFICIENT_PERMISSIONS", "start another audit"] {
+            assert!(ran.err.contains(part), "`{part}` is not in: {}", ran.err);
+        }
+        assert_eq!(ran.out, "");
+    }
+    let ran = bench.run(&["mitigate", "--yes", "--audit", partly]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "0 findings match: nothing to do\n"), "{ran:?}");
+    assert!(ran.err.contains("warning: ") && ran.err.contains("LOGGING_DISABLED_CHECK failed"), "{ran:?}");
+    let ran = bench.run(&["mitigate", "--yes", "--audit", partly, "--output", "json"]).await;
+    assert_eq!((ran.code, &json(&ran)["sent"], &json(&ran)["of"]), (0, &0.into(), &0.into()), "{ran:?}");
 }

@@ -136,12 +136,21 @@ async fn ids_and_filters_that_cannot_be_are_refused_with_a_sentence() {
         (&["cancel", "nope"], "there is no mitigation task nope"),
         (&["cancel", "a/b"], "`a/b` is no id of a mitigation task"),
         (&["list", "--status", "DONE"], "write one of IN_PROGRESS, COMPLETED, FAILED, CANCELED"),
-        (&["list", "--since", "yesterday"], "write a duration such as 7d"),
+        (&["list", "--since", "yesterday"], "write a time such as 2026-11-22"),
         (&["list", "--audit", "a b"], "--audit `a b` is no id"),
         (&["list", "--finding", ""], "--finding `` is no id"),
     ];
     for (arguments, words) in wrong {
         let ran = bench.run(&[&["actions", "tasks"], arguments].concat()).await;
         assert!(ran.code == 2 && ran.err.contains(words), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn times_and_states_may_be_written_as_for_audits() {
+    let bench = Bench::new().await;
+    for since in ["2d", "2026-01-01", "2026-01-01T10:00:00Z"] {
+        let ran = bench.run(&["actions", "tasks", "list", "--since", since, "--status", "in-progress"]).await;
+        assert!(ran.code == 0 && ran.out.contains("0 mitigation tasks"), "{since}: {ran:?}");
     }
 }

@@ -119,3 +119,33 @@ async fn another_regions_account_is_not_mistaken_for_the_findings_own() {
     let ran = ran(&mut command).await;
     assert!(ran.code == 2 && ran.err.contains("set AWS_REGION=us-east-1"), "{ran:?}");
 }
+
+#[tokio::test]
+async fn a_finding_that_the_ledger_does_not_have_and_a_check_that_is_none_are_wrong_usage_for_every_command() {
+    let bench = Bench::new().await;
+    for (arguments, words) in [
+        (&["findings", "show", "nope"][..], "the ledger has no finding nope"),
+        (&["findings", "verify"], "<FINDING|--audit <TASK>>"),
+        (&["findings", "list", "--check", "LOGING_DISABLED_CHECK"], "did you mean `LOGGING_DISABLED_CHECK`?"),
+        (&["replay", "ledger", "--check", "nonsense"], "`fleetwarden audit settings show` lists them all"),
+        (&["dlq", "purge", "--check", "expiring"], "expiring may mean"),
+    ] {
+        let ran = bench.run(arguments).await;
+        assert!(ran.code == 2 && ran.err.contains(words), "{arguments:?}: {ran:?}");
+    }
+    let mut nowhere = bench.command();
+    nowhere.args(["audit", "list"]).env("AWS_ENDPOINT_URL", "nonsense");
+    let ran = ran(&mut nowhere).await;
+    assert!(ran.code == 2 && ran.err.contains("the endpoint `nonsense` is no address"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn findings_are_listed_by_a_short_name_of_their_check() {
+    let bench = Bench::new().await;
+    bench.publish(include_str!("../fixtures/finding_iot_policy.json")).await;
+    assert_eq!(bench.run(&["run", "--until-empty"]).await.code, 0);
+    let listed = bench.run(&["findings", "list", "--check", "iot_policy_overly"]).await;
+    assert!(listed.code == 0 && listed.out.contains("1 record"), "{listed:?}");
+    let listed = bench.run(&["findings", "list", "--check", "shared"]).await;
+    assert!(listed.code == 0 && listed.out.contains("0 records"), "{listed:?}");
+}

@@ -18,8 +18,8 @@ Examples:
   fleetwarden actions tasks status $TASK
 
 An action is what Device Defender itself does about a finding, with a role of its own. Making one
-changes no device. A task does, when a policy's rule, the AWS CLI
-(start-audit-mitigation-actions-task) or the console starts one.";
+changes no device. A task does, when `fleetwarden mitigate --action`, a policy's rule that delegates,
+the AWS CLI (start-audit-mitigation-actions-task) or the console starts one.";
 
 const LIST_HELP: &str = "\
 Examples:

@@ -5,8 +5,8 @@ use super::results::{self, Wanted};
 use super::show::time;
 use crate::aws::Class;
 use crate::aws::syntax::is_mitigation_name;
+use crate::cli::audit::{Moment, moment};
 use crate::cli::bar::Bar;
-use crate::cli::dlq::age;
 use crate::cli::{CliError, OutputFormat, print};
 use crate::clock::Clock;
 use crate::defender::console::{Console, MitigationTask, TaskCounts, TaskFilter};
@@ -23,7 +23,8 @@ const LIST_HELP: &str = "\
 Examples:
   fleetwarden actions tasks list
   fleetwarden actions tasks list --since 1d --status FAILED
-  fleetwarden actions tasks list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --output json | jq '.tasks[].checks'
+  fleetwarden actions tasks list --audit 0f1e2d3c4b5a69788796a5b4c3d2e1f0 \\
+    --output json | jq '.tasks[].checks'
 
 Each task that is listed costs one call, of which this makes two a second. The latest stand
 first.";
@@ -56,9 +57,9 @@ pub enum TasksCommand {
     /// Tasks with their status, counts of findings by check, and actions
     #[command(after_help = LIST_HELP)]
     List {
-        /// Only those that were started since: 7d, 12h, 1d 6h (ago)
-        #[arg(long, value_parser = age, default_value = KEPT, value_name = "DURATION")]
-        since: jiff::SignedDuration,
+        /// Only those that were started since then: 7d (ago), 2026-11-22, 2026-11-22T10:00:00Z
+        #[arg(long, value_parser = moment, default_value = KEPT, value_name = "TIME")]
+        since: Moment,
         /// Only those that acted on findings of this audit
         #[arg(long, value_name = "TASK")]
         audit: Option<String>,
@@ -95,7 +96,7 @@ pub enum TasksCommand {
 }
 
 fn status(text: &str) -> Result<String, String> {
-    let upper = text.to_ascii_uppercase();
+    let upper = text.to_ascii_uppercase().replace('-', "_");
     if STATUSES.contains(&upper.as_str()) { Ok(upper) } else { Err(format!("write one of {}", STATUSES.join(", "))) }
 }
 
@@ -104,7 +105,7 @@ pub(super) async fn run(command: &TasksCommand, output: OutputFormat) -> Result<
     match command {
         TasksCommand::List { since, audit, finding, status, limit } => {
             let now = Clock::system().now();
-            let since = now.checked_sub(*since).unwrap_or(jiff::Timestamp::UNIX_EPOCH).max(jiff::Timestamp::UNIX_EPOCH);
+            let since = since.past(now).max(jiff::Timestamp::UNIX_EPOCH);
             let filter = TaskFilter {
                 since: since.as_millisecond(),
                 // Clocks differ: what AWS says was started in the next minute is not left out.

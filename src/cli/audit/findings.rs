@@ -74,7 +74,7 @@ pub(super) async fn run(console: &Console, args: &FindingsArgs, output: OutputFo
     };
     let found = told.map_err(|error| failed(&error))?;
     let Some(trouble) = totals::trouble(&audit) else { return Ok(()) };
-    if found == 0 && !is_answered(&audit, &filter) {
+    if found == 0 && !audit.answers(filter.check.as_slice()) {
         return Err(CliError::Usage(format!("{trouble}. There are no findings to show; start another audit")));
     }
     // The table has told it beneath the totals.
@@ -82,13 +82,6 @@ pub(super) async fn run(console: &Console, args: &FindingsArgs, output: OutputFo
         eprintln!("warning: {trouble}");
     }
     Ok(())
-}
-
-/// Whether no findings means that nothing was found.
-fn is_answered(audit: &Audit, filter: &FindingFilter) -> bool {
-    let asked = audit.checks.iter().filter(|check| filter.check.as_ref().is_none_or(|asked| *asked == check.check));
-    let failed = asked.map(|check| check.status.as_str()).all(|status| matches!(status, "FAILED" | "CANCELED"));
-    audit.status == "COMPLETED" && !failed
 }
 
 /// The check by its name in the audit.

@@ -51,7 +51,7 @@ impl TableReport {
         let meant = audit.checks.iter().filter(|check| filter.check.as_ref().is_none_or(|meant| *meant == check.check));
         let suppressed: u64 = meant.map(|check| check.suppressed).sum();
         if suppressed > 0 && !filter.suppressed {
-            print::line(&format!("{suppressed} suppressed resources are not shown, see --suppressed"));
+            print::line(&format!("{} not shown, see --suppressed", print::counted(suppressed, "suppressed resource")));
         }
         if things_left_out > 0 {
             print::line(&format!(
@@ -90,7 +90,7 @@ fn group(findings: &[Listed], suppressed: bool) -> String {
     for Listed { finding, things } in findings {
         let mut row = vec![finding.finding_id.clone(), resource_of(finding)];
         if with_things {
-            row.push(things.as_deref().map_or_else(|| "-".to_owned(), names));
+            row.push(things.as_deref().map_or_else(|| "not looked up".to_owned(), names));
         }
         if suppressed {
             row.push(if finding.suppressed { "yes" } else { "no" }.to_owned());

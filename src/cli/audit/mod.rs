@@ -13,3 +13,5 @@ mod tasks;
 mod totals;
 
 pub use command::{AuditArgs, run};
+pub(in crate::cli) use moments::{Moment, moment};
+pub(in crate::cli) use totals::trouble;

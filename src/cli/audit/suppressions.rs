@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::defender::console::resource_text::{Meant, read};
 use crate::defender::console::{Console, Suppression, Until, check_name, check_why, is_there_already};
 use crate::finding::{Resource, ResourceIdentifier};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 const SUPPRESS_HELP: &str = "\
@@ -64,16 +64,16 @@ pub struct Which {
 
 /// What `audit suppress` is told.
 #[derive(Debug, Args)]
-#[command(after_help = SUPPRESS_HELP)]
+#[command(after_help = SUPPRESS_HELP, group(ArgGroup::new("how_long").required(true).args(["until", "indefinitely"])))]
 pub struct SuppressArgs {
     /// Which
     #[command(flatten)]
     pub which: Which,
     /// Until then: a day (00:00 UTC), a time such as 2027-03-31T12:00:00Z, or 30d from now
-    #[arg(long, value_name = "DATE", value_parser = moment, required_unless_present = "indefinitely")]
+    #[arg(long, value_name = "DATE", value_parser = moment)]
     pub until: Option<Moment>,
     /// Until it is ended with `unsuppress`
-    #[arg(long, conflicts_with = "until")]
+    #[arg(long)]
     pub indefinitely: bool,
     /// Why it is accepted, for whoever asks later; up to 1000 characters
     #[arg(long, value_name = "TEXT", value_parser = why)]

@@ -51,7 +51,7 @@ pub(super) fn result(check: &CheckSummary) -> String {
     let CheckSummary { status, suppressed, total, error_code, .. } = check;
     let suppressed = if *suppressed > 0 { format!(", {suppressed} suppressed") } else { String::new() };
     match (status.as_str(), error_code) {
-        ("COMPLETED_COMPLIANT", _) => format!("compliant: {}{suppressed}", resources(*total)),
+        ("COMPLETED_COMPLIANT", _) => format!("compliant: {}{suppressed}", print::counted(*total, "resource")),
         ("COMPLETED_NON_COMPLIANT", _) => format!("{} of {total} non-compliant{suppressed}", check.objected()),
         ("WAITING_FOR_DATA_COLLECTION", _) => "waiting for data".to_owned(),
         (status, Some(code)) => format!("{}: {code}", spoken(status)),
@@ -59,12 +59,8 @@ pub(super) fn result(check: &CheckSummary) -> String {
     }
 }
 
-fn resources(n: u64) -> String {
-    if n == 1 { "1 resource".to_owned() } else { format!("{n} resources") }
-}
-
 /// How an audit ended that is no full answer, and why; `None` if all went well.
-pub(super) fn trouble(audit: &Audit) -> Option<String> {
+pub(in crate::cli) fn trouble(audit: &Audit) -> Option<String> {
     let troubles = audit.troubles().join("; ");
     let how = match audit.status.as_str() {
         "COMPLETED" => "completed, but ".to_owned(),
@@ -97,7 +93,7 @@ pub(super) fn sentence(audit: &Audit) -> String {
         spoken(&audit.status),
         count("COMPLETED_COMPLIANT"),
         count("COMPLETED_NON_COMPLIANT"),
-        resources(wrong),
+        print::counted(wrong, "resource"),
     )
 }
 

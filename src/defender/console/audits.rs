@@ -34,6 +34,14 @@ impl Audit {
         self.checks.iter().filter(|check| is_done(check)).count()
     }
 
+    /// Whether no findings of these checks, all if none is named, means that nothing was found: the audit came to its end, and did not
+    /// fail at all of them.
+    pub fn answers(&self, checks: &[String]) -> bool {
+        let asked = self.checks.iter().filter(|check| checks.is_empty() || checks.contains(&check.check));
+        let failed = asked.map(|check| check.status.as_str()).all(|status| matches!(status, "FAILED" | "CANCELED"));
+        self.status == "COMPLETED" && !failed
+    }
+
     /// Why the audit is no full answer, a clause for each check that failed and one for an audit that was cancelled; none if all went
     /// well. Of an audit that goes on it tells what has failed so far.
     pub fn troubles(&self) -> Vec<String> {

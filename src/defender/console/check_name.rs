@@ -1,10 +1,13 @@
 //! Which check a person means.
 
 use crate::finding::catalogue::{CHECKS, check as known_check};
-use crate::policy::nearest::did_you_mean;
+use crate::policy::nearest::{did_you_mean, nearest};
 
 /// What every check's name ends in.
 const SUFFIX: &str = "_CHECK";
+
+/// Where to look when no check is near.
+const ALL_OF_THEM: &str = "; `fleetwarden audit settings show` lists them all";
 
 /// The modern name of the check that is meant: its own name or an older one in any case, the same without `_CHECK`, or words of it
 /// that no other check has (`shared`, `device_certificate_age`). `others` are names that this version does not know and the account
@@ -12,7 +15,7 @@ const SUFFIX: &str = "_CHECK";
 ///
 /// # Errors
 ///
-/// A sentence that names the nearest checks.
+/// A sentence that names the nearest checks, or says where all of them are.
 pub fn resolve<'a>(text: &str, others: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("an empty text names no check".to_owned());
@@ -34,8 +37,26 @@ pub fn resolve<'a>(text: &str, others: impl IntoIterator<Item = &'a str>) -> Res
     let candidates: Vec<&str> = names.iter().filter(meant).copied().collect();
     match candidates.as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] => Err(format!("there is no check {}{}", text.trim(), did_you_mean(&whole, names.iter().copied()))),
+        [] => {
+            let near = did_you_mean(&whole, names.iter().copied());
+            let advice = if near.is_empty() { ALL_OF_THEM } else { &near };
+            Err(format!("there is no check {}{advice}", text.trim()))
+        }
         several => Err(format!("{} may mean {}; write one of them", text.trim(), several.join(" or "))),
+    }
+}
+
+/// [`resolve`]s what records and letters are chosen by. They may be of a check that is newer than this version: a whole name in AWS's
+/// spelling that is near to none is taken as it is.
+///
+/// # Errors
+///
+/// Those of [`resolve`].
+pub fn resolve_recorded(text: &str) -> Result<String, String> {
+    let whole = text.ends_with(SUFFIX) && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    match nearest(text, CHECKS.iter().map(|check| check.name)) {
+        None if whole => Ok(text.to_owned()),
+        _ => resolve(text, []),
     }
 }
 
@@ -105,7 +126,7 @@ mod tests {
         assert_eq!(refused, "there is no check LOGING_DISABLED_CHECK; did you mean `LOGGING_DISABLED_CHECK`?");
         assert_eq!(
             resolved("NOTHING_LIKE_ANY_OF_THEM_CHECK").unwrap_err(),
-            "there is no check NOTHING_LIKE_ANY_OF_THEM_CHECK"
+            "there is no check NOTHING_LIKE_ANY_OF_THEM_CHECK; `fleetwarden audit settings show` lists them all"
         );
         for text in ["", "_", "check", "_CHECK", "DISABLED_CHECK", "cert"] {
             assert!(resolved(text).is_err(), "{text}");
@@ -116,6 +137,17 @@ mod tests {
     fn a_check_that_only_the_account_knows_is_accepted() {
         assert_eq!(resolve("some_future", ["SOME_FUTURE_CHECK"]).unwrap(), "SOME_FUTURE_CHECK");
         let all = resolve_all(&["logging".into(), "LOGGING_DISABLED".into(), "x1".into(), "x2".into()], []);
-        assert_eq!(all.unwrap_err(), ["there is no check x1", "there is no check x2"]);
+        let mistakes = all.unwrap_err();
+        assert!(mistakes[0].starts_with("there is no check x1;") && mistakes[1].starts_with("there is no check x2;"));
+        assert_eq!(mistakes.len(), 2);
+    }
+
+    #[test]
+    fn what_is_on_record_may_be_of_a_newer_check_but_not_of_a_misspelt_one() {
+        assert_eq!(resolve_recorded("shared").unwrap(), "DEVICE_CERTIFICATE_SHARED_CHECK");
+        assert_eq!(resolve_recorded("QUANTUM_SAFETY_OF_FIRMWARE_CHECK").unwrap(), "QUANTUM_SAFETY_OF_FIRMWARE_CHECK");
+        for text in ["LOGING_DISABLED_CHECK", "quantum_safety_of_firmware", "nonsense", ""] {
+            assert!(resolve_recorded(text).is_err(), "{text}");
+        }
     }
 }
