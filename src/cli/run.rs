@@ -266,6 +266,7 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
                 ("compliant", counts.compliant),
                 ("observed", counts.observed),
                 ("suppressed", counts.suppressed),
+                ("audits expanded", counts.expanded),
                 ("tried again or given back", counts.waiting),
                 ("parked for want of budget", counts.over_budget),
                 ("dead letters", counts.dead),
