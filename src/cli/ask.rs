@@ -1,8 +1,8 @@
 //! The question before something is changed that cannot be had back.
 
 use crate::cli::CliError;
-use crate::cli::dlq::confirmed;
 use std::io::IsTerminal;
+use tokio::sync::oneshot;
 
 /// Asks, unless `yes` has been said. What is asked about is on the screen already.
 ///
@@ -22,4 +22,17 @@ pub(in crate::cli) async fn agreed(yes: bool, question: &str) -> Result<(), CliE
         return Ok(());
     }
     Err(CliError::Failed("not confirmed: nothing was changed".to_owned()))
+}
+
+/// Asks on standard error. No answer in words is no.
+pub(in crate::cli) async fn confirmed(question: &str) -> bool {
+    eprint!("{question}");
+    let (answer, answered) = oneshot::channel();
+    // A thread of its own, which the end of the program does not wait for: whoever answers nothing can still be stopped.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        let _ = answer.send(read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"));
+    });
+    answered.await.unwrap_or(false)
 }

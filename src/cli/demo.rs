@@ -102,6 +102,11 @@ fn print_report(report: &Report) {
         counts.dead,
         report.throttled.values().sum::<u64>(),
     ));
+    print::line(&format!(
+        "Device Defender was asked {} times, to expand the audit's summary and whether what is acted on is genuine; \
+         SNS's signature was checked on {} notifications",
+        report.defender_calls, counts.verified,
+    ));
     if report.problems.is_empty() {
         print::line("the second audit is clean, but for what the policy left to people");
     }

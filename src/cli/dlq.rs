@@ -1,5 +1,6 @@
 //! `fleetwarden dlq`: what was given up, and why.
 
+use super::ask::confirmed;
 use super::bar::Bar;
 use super::run::stop_on_signals;
 use super::{CliError, OutputFormat, letters, print};
@@ -11,7 +12,6 @@ use crate::queue::{Depth, SqsQueue, describe};
 use crate::replay::{self, ANSWER, Answer, Bounds, By, End, Group, LETTERS, Letter, Pass, Purged, Selection};
 use clap::{Args, Subcommand, ValueEnum};
 use std::io::IsTerminal;
-use tokio::sync::oneshot;
 
 const HELP: &str = "\
 Examples:
@@ -326,19 +326,6 @@ fn report(purged: &Purged, output: OutputFormat) -> Result<(), CliError> {
         ))),
         None => Ok(()),
     }
-}
-
-/// Asks on standard error. No answer in words is no.
-pub(super) async fn confirmed(question: &str) -> bool {
-    eprint!("{question}");
-    let (answer, answered) = oneshot::channel();
-    // A thread of its own, which the end of the program does not wait for: whoever answers nothing can still be stopped.
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
-        let _ = answer.send(read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"));
-    });
-    answered.await.unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::bar::Bar;
 use super::findings::{id_of, ledger_error};
+use super::random::seed;
 use super::{CliError, OutputFormat, print};
 use crate::aws::{CallError, Class, Clients};
 use crate::budget::{BudgetConfig, Budgets, Fleet};
@@ -125,7 +126,7 @@ fn account(clients: &Clients, ledger: &DynamoLedger, record: &Record) -> Result<
             subject.region
         )));
     }
-    let seed = getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
+    let seed = seed()?;
     let fleet = Fleet {
         timelines: Arc::new(ledger.clone()),
         region: clients.region.clone(),

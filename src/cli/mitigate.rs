@@ -4,6 +4,8 @@ use super::ask::agreed;
 use super::audit::trouble;
 use super::mitigate_print::{print_delegated, print_enqueued, print_nothing, print_plan};
 use super::quotas::Quotas;
+use super::random::{run_id, seed};
+use super::replay::{caller, note};
 use super::run::{load_policy, stop_on_signals, worker_name};
 use super::{CliError, OutputFormat, bar::Bar, print};
 use crate::aws::{CallError, Class, Clients, load_config};
@@ -82,8 +84,8 @@ pub struct MitigateArgs {
     /// Do it without a question
     #[arg(long)]
     pub yes: bool,
-    /// Who asks for it, for the record; default: $USER
-    #[arg(long, env = "USER", value_name = "NAME")]
+    /// Who asks for it, for the ledger; default: AWS_PROFILE, else user and host
+    #[arg(long, value_name = "WHO", value_parser = note)]
     pub by: Option<String>,
     /// The queue that the workers receive from
     #[arg(long, env = "FLEETWARDEN_QUEUE_URL", value_name = "URL")]
@@ -196,8 +198,13 @@ impl ByHand<'_> {
         }
         self.agreed(&plan).await?;
         let clock = Clock::system();
-        let order =
-            Order { id: self.id(&clock)?, by: self.args.by.clone(), force: false, rate: RATE, keep_going: true };
+        let order = Order {
+            id: run_id("mitigate", &clock)?,
+            by: self.args.by.clone().or_else(caller),
+            force: false,
+            rate: RATE,
+            keep_going: true,
+        };
         match self.args.action.is_empty() {
             true => self.enqueue(&listing, &plan, &order, &clock).await,
             false => self.delegate(&iot, &listing, &plan, (&order, &clock), &budget).await,
@@ -256,12 +263,6 @@ impl ByHand<'_> {
         agreed(self.args.yes, &question).await
     }
 
-    fn id(&self, clock: &Clock) -> Result<String, CliError> {
-        let random =
-            getrandom::u32().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
-        Ok(format!("mitigate-{}-{random:08x}", clock.now().strftime("%Y%m%dT%H%M%SZ")))
-    }
-
     async fn enqueue(
         &self,
         listing: &Paced<AwsIot>,
@@ -295,8 +296,7 @@ impl ByHand<'_> {
     ) -> Result<(), CliError> {
         let ledger = DynamoLedger::new(self.clients.dynamodb.clone(), self.args.table.clone());
         let telemetry = Arc::new(Telemetry::default());
-        let seed =
-            getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
+        let seed = seed()?;
         let fleet = Fleet {
             timelines: Arc::new(ledger.clone()),
             region: self.deployment.region.clone(),
@@ -397,7 +397,7 @@ fn fits(name: &str, kind: ActionType, plan: &Plan) -> Result<(), CliError> {
 /// Reads inside the part of the quotas that workers leave to people.
 fn people(iot: &AwsIot, budget: &BudgetConfig) -> Result<Paced<AwsIot>, CliError> {
     let reserved = BudgetConfig { reserve: 1.0 - budget.reserve.max(0.05), ..budget.clone() };
-    let seed = getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
+    let seed = seed()?;
     Ok(Paced::new(iot.clone(), Arc::new(Budgets::new(&reserved)), Duration::from_secs(60), seed))
 }
 

@@ -18,6 +18,7 @@ pub mod output;
 mod policy;
 mod print;
 mod quotas;
+mod random;
 mod replay;
 mod replay_audit;
 mod replay_native;

@@ -1,5 +1,7 @@
 //! `fleetwarden replay`: second chances.
 
+use super::ask::confirmed;
+use super::random::run_id;
 use super::replay_audit::{self, ReplayAuditArgs};
 use super::replay_native::{self, Native};
 use super::replay_print::{Told, print_plan, print_result};
@@ -13,7 +15,7 @@ use crate::ledger::{DynamoLedger, Status};
 use crate::queue::{QueueInfo, SqsQueue, describe};
 use crate::replay::{DeadLetterReplay, Ended, Filter, LedgerReplay, MAX_HELD, Order, Summary, parse_ids};
 use clap::{Args, Subcommand};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 
 /// More than this many are asked about first.
 const HANDFUL: u64 = 5;
@@ -198,18 +200,11 @@ impl ReplayOptions {
     fn order(&self, clock: &Clock) -> Result<Order, CliError> {
         let id = match &self.id {
             Some(id) => id.clone(),
-            None => new_id(clock)?,
+            None => run_id("replay", clock)?,
         };
         let by = self.by.clone().or_else(caller);
         Ok(Order { id, by, force: self.force, rate: self.rate, keep_going: self.keep_going })
     }
-}
-
-/// A name for a replay that no other has.
-pub(super) fn new_id(clock: &Clock) -> Result<String, CliError> {
-    let random =
-        getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?;
-    Ok(format!("replay-{}-{:08x}", clock.now().strftime("%Y%m%dT%H%M%SZ"), random >> 32))
 }
 
 fn read_ids(file: &str) -> Result<std::collections::HashSet<String>, CliError> {
@@ -339,7 +334,7 @@ async fn agree(
         if output == OutputFormat::Table {
             print_plan(&summary, output, what);
         }
-        if !confirm(total, &format!("{total} {what}"), output)? {
+        if !confirm(total, &format!("{total} {what}"), output).await? {
             return Ok(None);
         }
     }
@@ -347,7 +342,7 @@ async fn agree(
 }
 
 /// Asks, if it is more than a handful.
-pub(super) fn confirm(n: u64, what: &str, output: OutputFormat) -> Result<bool, CliError> {
+pub(super) async fn confirm(n: u64, what: &str, output: OutputFormat) -> Result<bool, CliError> {
     if n <= HANDFUL {
         return Ok(true);
     }
@@ -356,11 +351,7 @@ pub(super) fn confirm(n: u64, what: &str, output: OutputFormat) -> Result<bool, 
     if !terminal || output == OutputFormat::Json {
         return Err(CliError::Usage(format!("{what} would go; look at them with --dry-run, and then say --yes")));
     }
-    eprint!("send {what} back to the queue? [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(confirmed(&format!("send {what} back to the queue? [y/N] ")).await)
 }
 
 fn finish(order: &Order, summary: &Summary, ended: &Ended, output: OutputFormat, what: &str) -> Result<(), CliError> {

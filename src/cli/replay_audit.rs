@@ -1,7 +1,8 @@
 //! `fleetwarden replay audit`: an audit's findings go to the queue once more.
 
 use super::ask::agreed;
-use super::replay::{caller, new_id, note};
+use super::random::run_id;
+use super::replay::{caller, note};
 use super::{CliError, OutputFormat, print};
 use crate::aws::{Class, Clients, load_config};
 use crate::clock::Clock;
@@ -61,7 +62,7 @@ pub(super) async fn run(args: &ReplayAuditArgs, output: OutputFormat) -> Result<
         .map_err(|mistakes| CliError::Usage(format!("--check: {}", mistakes.join("\nerror: --check: "))))?;
     let clock = Clock::system();
     let by = args.by.clone().or_else(caller);
-    let order = Order { id: new_id(&clock)?, by, force: args.force, rate: 1, keep_going: false };
+    let order = Order { id: run_id("replay", &clock)?, by, force: args.force, rate: 1, keep_going: false };
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
     let task = &args.task;

@@ -36,7 +36,7 @@ pub(super) async fn run(
         tell(output, "completed", 0);
         return Ok(());
     }
-    if !told.yes && !confirm(there, &format!("about {there} letters"), output)? {
+    if !told.yes && !confirm(there, &format!("about {there} letters"), output).await? {
         return Ok(());
     }
     let task = native::start(&clients.sqs, &source, &destination, Some(rate)).await.map_err(failed)?;

@@ -1,6 +1,7 @@
 //! `fleetwarden run`: the worker.
 
 use super::quotas::{QuotaArg, Quotas, quota};
+use super::random::seed;
 use super::{CliError, OutputFormat, print};
 use crate::aws::{Clients, SnsCertificates, load_config};
 use crate::budget::{Budgets, Fleet};
@@ -187,7 +188,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         // A worker that waits for the end looks often whether it has come.
         poll_wait: Duration::from_secs(if args.until_empty { 1 } else { 20 }),
         // From the system, not from time and process id: the tasks of a service all have process id 1 and start together.
-        seed: getrandom::u64().map_err(|error| CliError::Failed(format!("the system has no randomness: {error}")))?,
+        seed: seed()?,
         ..WorkerConfig::new(id, origin)
     };
     let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.table.clone());

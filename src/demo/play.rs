@@ -69,6 +69,7 @@ pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationT
     let duplicates_sent = fill_the_queue(&set, &first, options, stage).await?;
 
     let telemetry = Arc::new(Telemetry::default());
+    let asked_before = asked(&set);
     let (took, ends) = work(&set, options, first.total(), &telemetry, stage, stop).await?;
 
     let census = set.ledger.census().await;
@@ -82,6 +83,7 @@ pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationT
         .filter(|(_, calls)| calls.throttled > 0)
         .map(|(operation, calls)| (operation, calls.throttled));
     let throttled = throttled.collect();
+    let defender_calls = asked(&set) - asked_before;
     let second = defender::audit(&set.clients.iot).await?;
     stage.say(&format!("second audit {}: {} findings", second.task_id, second.total()));
     let unexplained = unexplained(&set, &second).await?;
@@ -96,11 +98,22 @@ pub async fn play(options: &Options, stage: &mut impl Stage, stop: CancellationT
         counts: telemetry.counts(),
         duplicates_sent,
         throttled,
+        defender_calls,
         took,
         ends,
         unexplained,
     };
     Ok(evidence.judge())
+}
+
+/// How often Device Defender was asked for findings.
+fn asked(set: &Set) -> u64 {
+    let calls = set.sandbox.iot().calls();
+    ["ListAuditFindings", "DescribeAuditFinding"]
+        .iter()
+        .filter_map(|operation| calls.get(*operation))
+        .map(|n| n.ok)
+        .sum()
 }
 
 /// What the second audit found although the ledger does not say that it was left alone: told to people, or only recorded.

@@ -40,6 +40,8 @@ pub struct Report {
     pub duplicates_sent: u64,
     /// Calls that the sandbox throttled, by operation.
     pub throttled: BTreeMap<String, u64>,
+    /// Calls of `ListAuditFindings` and `DescribeAuditFinding`: to expand the audit's summary and to authenticate what is acted on.
+    pub defender_calls: u64,
     /// From the first receive to the empty queue.
     #[serde(serialize_with = "seconds")]
     pub took: Duration,
@@ -62,6 +64,7 @@ pub(super) struct Evidence {
     pub counts: Counts,
     pub duplicates_sent: u64,
     pub throttled: BTreeMap<String, u64>,
+    pub defender_calls: u64,
     pub took: Duration,
     pub ends: Vec<String>,
     pub unexplained: Vec<String>,
@@ -115,6 +118,7 @@ impl Evidence {
             counts: self.counts,
             duplicates_sent: self.duplicates_sent,
             throttled: self.throttled,
+            defender_calls: self.defender_calls,
             took: self.took,
             problems,
         }

@@ -101,8 +101,11 @@ async fn findings_that_are_handed_over_are_on_record_and_a_second_run_starts_no_
 async fn whatever_is_wrong_is_told_in_a_sentence_before_anything_is_changed() {
     let (bench, task) = audited(&["DEVICE_CERTIFICATE_SHARED_CHECK", "LOGGING_DISABLED_CHECK"]).await;
     deactivating(&bench, "Deactivate").await;
+    let too_long = "x".repeat(1_000);
     let many = ["A", "B", "C", "D", "E", "F"].map(|name| ["--action", name]).concat();
     for (arguments, sentence) in [
+        // What no worker would read must not be sent.
+        (vec!["--audit", &task, "--by", &too_long, "--yes"], "--by"),
         (vec!["--audit", "0123456789abcdef"], "there is no audit 0123456789abcdef"),
         (vec!["--audit", &task, "--check", "SHARD_CHECK"], "there is no check SHARD_CHECK"),
         (
