@@ -1,4 +1,4 @@
-//! The README says what the code does: its tables are held against it.
+//! The README and the pages in docs/ say what the code does: their tables are held against it.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use fleetwarden::finding::{ActionType, RejectReason, catalogue};
@@ -10,7 +10,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The rows that the README must have, one for each check that more can be done about than publishing it.
+/// The rows that the page must have, one for each check that more can be done about than publishing it.
 fn action_table() -> String {
     let mut rows = vec!["| check | severity | actions besides publishing |".to_owned(), "|---|---|---|".to_owned()];
     for check in catalogue::CHECKS {
@@ -24,11 +24,11 @@ fn action_table() -> String {
 
 #[test]
 fn the_table_of_checks_and_actions_is_the_catalogue() {
-    let readme = read("README.md");
+    let readme = read("docs/POLICY.md");
     let begin = readme.find("<!-- actions").and_then(|at| Some(at + readme[at..].find('\n')? + 1)).unwrap();
     let end = readme.find("<!-- end of actions -->").unwrap();
     let table = action_table();
-    assert_eq!(readme[begin..end].trim(), table, "put this between the two comments of README.md:\n{table}");
+    assert_eq!(readme[begin..end].trim(), table, "put this between the two comments of docs/POLICY.md:\n{table}");
 }
 
 #[test]
@@ -66,8 +66,12 @@ fn every_dependency_has_its_reason() {
 
 #[test]
 fn every_reason_to_refuse_a_message_is_named() {
-    let readme = read("README.md");
+    let page = read("docs/OPERATING.md");
     for reason in RejectReason::ALL {
-        assert!(readme.contains(&format!("`{}`", reason.as_str())), "README.md does not name {}", reason.as_str());
+        assert!(
+            page.contains(&format!("`{}`", reason.as_str())),
+            "docs/OPERATING.md does not name {}",
+            reason.as_str()
+        );
     }
 }
