@@ -16,6 +16,7 @@ mod mitigate;
 mod mitigate_print;
 pub mod output;
 mod policy;
+mod policy_permissions;
 mod print;
 mod quotas;
 mod random;

@@ -1,5 +1,7 @@
-//! `fleetwarden policy`: checks a policy file, prints its schema and the default, and explains a decision.
+//! `fleetwarden policy`: checks a policy file, prints its schema and the default, explains a decision and tells what workers must be
+//! allowed.
 
+use super::policy_permissions::{self, PermissionsArgs};
 use super::{CliError, OutputFormat, print};
 use crate::finding::{Arrival, Content, Finding, Origin, decode_sealed};
 use crate::policy::{Action, Decision, Facts, Policy, RuleVerdict, Verdict, decide, schema};
@@ -7,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// Check a policy file, print its schema or the default, explain what it decides.
+/// Check a policy file, print its schema or the default, explain what it decides and which permissions it needs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,6 +51,23 @@ Examples:
   fleetwarden policy explain policy.yaml --finding finding.json --thing-group prod-eu
   fleetwarden --output json policy explain policy.yaml --finding - < finding.json")]
     Explain(ExplainArgs),
+    /// List what workers must be allowed to call for a policy; as JSON, a document for their role.
+    #[command(after_help = "\
+Examples:
+  fleetwarden policy permissions policy.yaml --mode enforce
+
+  # a role's inline policy
+  fleetwarden --output json policy permissions policy.yaml --account 123456789012 --region eu-central-1 > worker.json
+  aws iam put-role-policy --role-name fleetwarden --policy-name worker --policy-document file://worker.json
+
+  # the parameters of infra/service.yaml
+  aws cloudformation deploy --stack-name fleetwarden --template-file infra/service.yaml --capabilities CAPABILITY_IAM \\
+    --parameter-overrides $(fleetwarden policy permissions policy.yaml --account 123456789012 --parameters) ...
+
+Where AWS takes a resource it is named: queues, table, topics, thing groups, roles and mitigation actions of the policy one by
+one; certificates, things and policies of AWS IoT by their kind. A key of your own that encrypts queue or table comes on top:
+kms:Decrypt and kms:GenerateDataKey on it.")]
+    Permissions(Box<PermissionsArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +99,7 @@ fn write_to(args: &PolicyArgs, output: OutputFormat, out: &mut dyn Write) -> Res
         PolicyCommand::Schema => print(out, &pretty(&schema())),
         PolicyCommand::Default => print(out, Policy::default_text().trim_end()),
         PolicyCommand::Explain(args) => explain(args, output, out),
+        PolicyCommand::Permissions(args) => policy_permissions::run(args, output, out),
     }
 }
 
@@ -247,7 +267,7 @@ fn outcome(decision: &Decision) -> String {
     }
 }
 
-fn read(file: &str) -> Result<String, CliError> {
+pub(super) fn read(file: &str) -> Result<String, CliError> {
     let text = if file == "-" { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(file) };
     text.map_err(|error| {
         CliError::Usage(format!("cannot read {file}: {error}; give the path of a file, or - for standard input"))
@@ -255,12 +275,12 @@ fn read(file: &str) -> Result<String, CliError> {
 }
 
 /// What a file is called in sentences.
-fn name(file: &str) -> &str {
+pub(super) fn name(file: &str) -> &str {
     if file == "-" { "standard input" } else { file }
 }
 
 /// Whoever reads the output may stop early (`| head`); that is no failure.
-fn print(out: &mut dyn Write, text: &str) -> Result<(), CliError> {
+pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), CliError> {
     match writeln!(out, "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(CliError::Failed(format!("cannot write: {error}")))
@@ -269,7 +289,7 @@ fn print(out: &mut dyn Write, text: &str) -> Result<(), CliError> {
     }
 }
 
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}")
 }
 

@@ -40,6 +40,7 @@ What a test may turn, with curl -d JSON $AWS_ENDPOINT_URL/_sandbox/NAME:
   findings        a finding that no audit made, in the form in which it is published
   faults, quotas  errors, lost replies and throttles of AWS IoT (aws-faults: SQS, SNS and DynamoDB)
   state           (GET) counts of calls and resources, the latest audits, when schedules are due
+  permissions     (GET) what the calls so far would have needed of IAM, and how many of them did
 
 It listens on loopback only, keeps everything in memory and checks no signatures. Ctrl-C ends it."#;
 

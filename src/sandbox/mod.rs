@@ -14,6 +14,7 @@
 //! | `service_quotas.rs` | the throttle limits of [`iot`] as quotas of the account |
 //! | [`iot`] | the fleet, its audits and its mitigations |
 //! | `control.rs`, `entries.rs` | faults on demand: errors, dropped connections, lost replies, denials |
+//! | `used.rs` | which permissions the calls would have needed |
 //!
 //! Nothing is authenticated and nothing is kept: it listens on 127.0.0.1 only and forgets everything when it stops.
 
@@ -36,6 +37,7 @@ mod sns;
 mod sqs;
 #[cfg(test)]
 mod tests;
+mod used;
 
 pub use control::{AwsFaults, AwsService, ServiceFaults};
 pub use server::{Sandbox, SandboxConfig, SandboxError};

@@ -1,5 +1,6 @@
 //! Which service a request is for, and what fault it meets on the way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,9 +22,13 @@ use super::service_quotas;
 use super::signer;
 use super::sns::{Params, SnsService};
 use super::sqs::SqsService;
+use super::used::Used;
 
 /// Where faults of all services but AWS IoT are read and set.
 const AWS_FAULTS: &str = "/_sandbox/aws-faults";
+
+/// Where the permissions are told that calls so far would have needed.
+const PERMISSIONS: &str = "/_sandbox/permissions";
 
 /// All services of one sandbox.
 pub(super) struct Services {
@@ -33,6 +38,7 @@ pub(super) struct Services {
     dynamodb: DynamoDbService,
     pub(super) iot: IotService,
     pub(super) faults: FaultInjector,
+    used: Used,
     account: String,
     region: String,
 }
@@ -54,6 +60,17 @@ impl Call {
             Self::Dynamodb(_) => AwsService::Dynamodb,
             Self::Sns(_) | Self::Certificate(_) => AwsService::Sns,
             Self::ServiceQuotas(_) => AwsService::ServiceQuotas,
+        }
+    }
+
+    /// Service and operation as IAM names them; `None` of what needs no permission.
+    fn named(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Sqs(operation) => Some(("sqs", operation)),
+            Self::Dynamodb(operation) => Some(("dynamodb", operation)),
+            Self::Sns(params) => Some(("sns", get_optional_param(params, "Action")?)),
+            Self::Certificate(_) => None,
+            Self::ServiceQuotas(operation) => Some(("servicequotas", operation)),
         }
     }
 }
@@ -80,6 +97,7 @@ impl Services {
             sns,
             dynamodb: DynamoDbService::new(Arc::new(tables), account.clone()),
             faults: FaultInjector::default(),
+            used: Used::default(),
             account,
             region,
         }
@@ -116,11 +134,20 @@ impl Services {
             }
             (&Method::POST, AWS_FAULTS) => Ok(self.set_faults(request.body())),
             (_, AWS_FAULTS) => Ok(json_reply(StatusCode::OK, &json!(self.faults.current()))),
+            (_, PERMISSIONS) => Ok(json_reply(StatusCode::OK, &json!({ "permissions": self.permissions() }))),
             _ => self.iot.handle(request).await,
         }
     }
 
+    /// The permissions that the calls so far would have needed, and how many of them did.
+    pub(super) fn permissions(&self) -> BTreeMap<String, u64> {
+        self.used.with(self.iot.calls())
+    }
+
     async fn call(&self, call: Call, body: Bytes) -> Result<Reply, DropConnection> {
+        if let Some((service, operation)) = call.named() {
+            self.used.count(service, operation, &body);
+        }
         let verdict = self.faults.verdict(call.service());
         match verdict {
             Verdict::Fail => return Ok(internal_error(call.service())),

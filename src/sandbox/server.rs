@@ -1,5 +1,6 @@
 //! The listener: starting, serving, stopping.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +110,11 @@ impl Sandbox {
     /// A sentence when the rates are no rates; what was in force then stays.
     pub fn set_faults(&self, faults: AwsFaults) -> Result<(), String> {
         self.services.faults.set(faults)
+    }
+
+    /// The permissions that all calls so far would have needed of IAM, as `sqs:SendMessage`, and how many of them did.
+    pub fn permissions(&self) -> BTreeMap<String, u64> {
+        self.services.permissions()
     }
 
     /// Configuration for the Rust SDK's clients: this endpoint and region, and credentials that mean nothing.

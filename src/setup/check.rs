@@ -154,7 +154,7 @@ async fn permitted(clients: &Clients) -> Result<(), String> {
 
 /// The region that AWS's own queue URLs name: `https://sqs.<region>.amazonaws.com/...`, or the older
 /// `https://<region>.queue.amazonaws.com/...`. Other hosts (an emulator, a private endpoint) say nothing.
-fn region_of_url(url: &str) -> Option<&str> {
+pub(crate) fn region_of_url(url: &str) -> Option<&str> {
     let host = url.split("://").nth(1)?.split(['/', ':']).next()?;
     if !host.ends_with(".amazonaws.com") && !host.ends_with(".amazonaws.com.cn") {
         return None;

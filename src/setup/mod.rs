@@ -9,6 +9,7 @@ mod queues;
 mod run;
 mod topic;
 
+pub(crate) use check::region_of_url;
 pub use check::{Deployment, check_deployment};
 pub use delegates::{check_delegates, look_up};
 pub use plan::{SetupError, SetupItem, SetupPlan, SetupReport};

@@ -15,6 +15,7 @@ mod bench;
 mod dlq;
 mod mitigate;
 mod native_move;
+mod permissions;
 mod quotas;
 mod refusals;
 mod replay;
