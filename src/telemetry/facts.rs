@@ -313,6 +313,15 @@ impl Telemetry {
         tracing::info!(%operation, "the fleet's budget is within reach again");
     }
 
+    /// `first` is a warning; the ledger is told of by other means when it stays away.
+    pub(crate) fn not_announced(&self, error: &CallError, first: bool) {
+        if first {
+            tracing::warn!(class = %error.class, "this worker may be missing or out of date in `fleetwarden status`: failed to {error}");
+        } else {
+            tracing::debug!(class = %error.class, "failed to {error}");
+        }
+    }
+
     pub(crate) fn draining(&self, in_flight: usize) {
         tracing::info!(in_flight, "draining");
     }
