@@ -16,6 +16,7 @@
 //! | [`defender`] | Device Defender: is a finding genuine, which findings does an audit have |
 //! | [`replay`] | second chances: from the dead-letter queue, from the ledger, from an audit task |
 //! | [`worker`] | wires the stages; owns concurrency, drain and health |
+//! | [`health`] | is this process well: `/livez`, `/readyz`, `/metrics`, and who asks |
 //! | [`telemetry`] | one function per fact that is logged and counted |
 //! | [`setup`] | makes, finds and checks the queues, the topic and the table |
 //! | [`cli`] | one file per command; prints, never decides |
@@ -34,6 +35,7 @@ pub mod defender;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod finding;
+pub mod health;
 pub mod ledger;
 pub mod mitigation;
 pub mod policy;

@@ -1,13 +1,20 @@
 //! Fleetwarden's program: reads the command line, sets logging up, runs the command, tells how it ended.
 
 use clap::Parser;
-use fleetwarden::cli::{Cli, execute};
+use fleetwarden::cli::{Cli, CliError, execute, execute_at_once};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    match execute_at_once(&cli) {
+        Some(result) => ended(result),
+        None => start(cli),
+    }
+}
+
+#[tokio::main]
+async fn start(cli: Cli) -> ExitCode {
     let filter = match tracing_subscriber::EnvFilter::try_new(cli.log_filter()) {
         Ok(filter) => filter,
         Err(error) => {
@@ -22,7 +29,11 @@ async fn main() -> ExitCode {
         .with_ansi(terminal)
         .with_target(false)
         .init();
-    match execute(cli).await {
+    ended(execute(cli).await)
+}
+
+fn ended(result: Result<(), CliError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -16,6 +16,8 @@ mod contract {
     #[macro_use]
     pub mod mitigation_tasks;
     #[macro_use]
+    pub mod presence;
+    #[macro_use]
     pub mod queue;
     #[macro_use]
     pub mod timelines;
@@ -89,6 +91,14 @@ ledger_replay_contract! {
 ledger_race_contract! {
     memory_ledger_races {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+presence_contract! {
+    memory_presence {
+        test: { #[tokio::test] },
         make: ledger,
         skip: {},
     }

@@ -17,6 +17,8 @@ mod contract {
     #[macro_use]
     pub mod ledger_replays;
     #[macro_use]
+    pub mod presence;
+    #[macro_use]
     pub mod queue;
     #[macro_use]
     pub mod timelines;
@@ -131,6 +133,14 @@ ledger_replay_contract! {
 ledger_race_contract! {
     dynamo_ledger_races {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] #[ignore = "needs a peer: .ci/peer"] },
+        make: ledger,
+        skip: {},
+    }
+}
+
+presence_contract! {
+    dynamo_presence {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] #[ignore = "needs a peer: .ci/peer"] },
         make: ledger,
         skip: {},
     }

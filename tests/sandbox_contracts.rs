@@ -19,6 +19,8 @@ mod contract {
     #[macro_use]
     pub mod mitigation_tasks;
     #[macro_use]
+    pub mod presence;
+    #[macro_use]
     pub mod queue;
     #[macro_use]
     pub mod timelines;
@@ -193,6 +195,14 @@ mitigation_tasks_contract! {
     aws_mitigation_tasks {
         test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
         make: account,
+        skip: {},
+    }
+}
+
+presence_contract! {
+    dynamo_presence {
+        test: { #[tokio::test(flavor = "multi_thread", worker_threads = 2)] },
+        make: ledger,
         skip: {},
     }
 }

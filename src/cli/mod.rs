@@ -11,6 +11,7 @@ pub mod error;
 mod failed_checks;
 mod findings;
 mod findings_verify;
+mod healthcheck;
 mod letters;
 mod mitigate;
 mod mitigate_print;
@@ -33,4 +34,4 @@ mod status;
 
 pub use error::CliError;
 pub use output::OutputFormat;
-pub use root::{Cli, Command, execute};
+pub use root::{Cli, Command, execute, execute_at_once};

@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use super::{CliError, OutputFormat, actions, audit, dlq, findings, replay, run, status};
+use super::{CliError, OutputFormat, actions, audit, dlq, findings, healthcheck, replay, run, status};
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -82,6 +82,8 @@ pub enum Command {
     Sandbox(super::sandbox::SandboxArgs),
     /// Runs a worker: takes findings from the queue and mitigates them by policy
     Run(Box<run::RunArgs>),
+    /// Asks the worker on this machine whether it is well: a container's health check
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Creates queue, dead-letter queue, topic, subscription and table, where they are missing
     Setup(super::setup::SetupArgs),
     /// Checks, prints and explains policy files
@@ -102,6 +104,14 @@ pub enum Command {
     Status(status::StatusArgs),
 }
 
+/// Runs a command that needs neither a runtime nor AWS; `None` for one that [`execute`] runs.
+pub fn execute_at_once(cli: &Cli) -> Option<Result<(), CliError>> {
+    match &cli.command {
+        Command::Healthcheck(args) => Some(healthcheck::run(args, cli.output)),
+        _ => None,
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -115,6 +125,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => super::sandbox::run(&args, output).await,
         Command::Run(args) => run::run(&args, output).await,
+        Command::Healthcheck(args) => healthcheck::run(&args, output),
         Command::Setup(args) => super::setup::run(args, output).await,
         Command::Policy(args) => super::policy::run(&args, output),
         Command::Audit(args) => audit::run(&args, output).await,

@@ -1,5 +1,6 @@
 //! `fleetwarden run`: the worker.
 
+use super::healthcheck::address;
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::random::seed;
 use super::{CliError, OutputFormat, print};
@@ -7,15 +8,18 @@ use crate::aws::{Clients, SnsCertificates, load_config};
 use crate::budget::{Budgets, Fleet};
 use crate::clock::Clock;
 use crate::finding::Origin;
+use crate::health::{Board, serve};
 use crate::ledger::DynamoLedger;
 use crate::mitigation::AwsIot;
 use crate::policy::{Mode, Policy};
 use crate::queue::SqsQueue;
 use crate::setup::{check_delegates, check_deployment};
 use crate::telemetry::{Counts, Telemetry};
-use crate::worker::{Ended, Worker, WorkerConfig};
+use crate::worker::{Ended, Vitals, Worker, WorkerConfig};
 use clap::Args;
-use std::path::PathBuf;
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -86,6 +90,9 @@ pub struct RunArgs {
     /// The audited account, for messages that do not say (raw delivery); default: the queue's own
     #[arg(long, env = "FLEETWARDEN_ACCOUNT", value_parser = account, value_name = "ID")]
     pub account: Option<String>,
+    /// Serves /livez, /readyz (with the reason) and /metrics (Prometheus) at this address, such as 0.0.0.0:8080; default: nowhere
+    #[arg(long, env = "FLEETWARDEN_HTTP", value_name = "ADDR", value_parser = address)]
+    pub http: Option<SocketAddr>,
     /// This worker's name in the ledger, unique in the fleet; default: host and process
     #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME")]
     pub worker_id: Option<String>,
@@ -119,7 +126,12 @@ fn account(text: &str) -> Result<String, String> {
 
 /// Loads the policy file, or the default.
 pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
-    let (text, name) = match file {
+    named_policy(file).map(|(policy, _)| policy)
+}
+
+/// The policy, and what people tell it by: the file's name, and the beginning of its text's SHA-256, as `sha256sum` prints it.
+fn named_policy(file: Option<&PathBuf>) -> Result<(Policy, String), CliError> {
+    let (text, place, name) = match file {
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 CliError::Usage(format!(
@@ -127,11 +139,14 @@ pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
                     file.display()
                 ))
             })?;
-            (text, file.display().to_string())
+            let name = file.file_name().map(Path::new).unwrap_or(file).display().to_string();
+            (text, file.display().to_string(), name)
         }
-        None => (Policy::default_text().to_owned(), "the default policy".to_owned()),
+        None => (Policy::default_text().to_owned(), "the default policy".to_owned(), "default".to_owned()),
     };
-    Policy::load(&text, &name).map_err(|errors| CliError::Usage(errors.to_string()))
+    let digest: String = Sha256::digest(&text).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let policy = Policy::load(&text, &place).map_err(|errors| CliError::Usage(errors.to_string()))?;
+    Ok((policy, format!("{name} {digest}")))
 }
 
 /// Runs the worker to its end.
@@ -140,7 +155,7 @@ pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
 ///
 /// Usage: everything that is wrong with policy, arguments or deployment, before the first receive. Failed: see [`Ended`].
 pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
-    let mut policy = load_policy(args.policy.as_ref())?;
+    let (mut policy, policy_name) = named_policy(args.policy.as_ref())?;
     if let Some(mode) = args.mode {
         policy.set_mode(mode);
     }
@@ -149,6 +164,17 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     if !problems.is_empty() {
         return Err(CliError::Usage(problems.join("\n")));
     }
+    let (clock, telemetry) = (Clock::system(), Arc::new(Telemetry::default()));
+    let board = Board::new(clock.clone(), "checking the deployment");
+    // Until this function returns, which is after the drain.
+    let _server = match args.http {
+        None => None,
+        Some(address) => {
+            let server = serve(address, board.clone(), Arc::clone(&telemetry)).await.map_err(CliError::Usage)?;
+            telemetry.http_served(server.address());
+            Some(server)
+        }
+    };
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
     let authenticates = policy.mode == Mode::Enforce && policy.verify_finding;
@@ -172,10 +198,9 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         check_delegates(&iot, &policy).await.map_err(|problems| CliError::Usage(problems.join("\n")))?;
     }
 
-    let telemetry = Arc::new(Telemetry::default());
+    board.starting("asking for the account's API quotas");
     quotas.settle(&clients.service_quotas, &telemetry).await;
 
-    let clock = Clock::system();
     let id = args.worker_id.clone().unwrap_or_else(|| worker_name(&clock));
     let origin = Origin { account: Some(account.clone()), region: Some(deployment.region.clone()) };
     let worker_config = WorkerConfig {
@@ -185,6 +210,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         lease: args.lease,
         drain: args.drain,
         until_empty: args.until_empty,
+        policy_name: Some(policy_name),
         // A worker that waits for the end looks often whether it has come.
         poll_wait: Duration::from_secs(if args.until_empty { 1 } else { 20 }),
         // From the system, not from time and process id: the tasks of a service all have process id 1 and start together.
@@ -211,7 +237,9 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         telemetry: Arc::clone(&telemetry),
         clock,
     };
-    let ended = worker.run(stop_on_signals()?).await;
+    let vitals = Arc::new(Vitals::new(Arc::clone(&telemetry)));
+    board.working(Arc::clone(&vitals));
+    let ended = worker.run_with(vitals, stop_on_signals()?).await;
     report(&telemetry.counts(), &ended, output);
     match ended {
         Ended::Drained | Ended::Empty | Ended::CutShort => Ok(()),

@@ -1,11 +1,13 @@
 //! The in-memory twin of the DynamoDB ledger: every write is conditional and atomic per key, batches fail entry by entry.
 
+mod presence;
 mod timelines;
 
 use super::census::Census;
 use super::port::{
     BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, WriteError,
 };
+use super::presence::WorkerNote;
 use super::record::{Record, Status, Step};
 use super::timeline::Timeline;
 use super::transition::{self, Arrival, after};
@@ -40,6 +42,7 @@ struct Table {
     records: BTreeMap<String, Record>,
     resources: BTreeMap<String, Resource>,
     timelines: BTreeMap<String, Timeline>,
+    workers: BTreeMap<String, WorkerNote>,
 }
 
 #[derive(Debug, Default)]

@@ -1,10 +1,12 @@
-//! The ledger: each finding once. The record and its transitions (pure), the `Ledger` and `Timelines` ports, their adapters.
+//! The ledger: each finding once. The record and its transitions (pure), the `Ledger`, `Timelines` and `Presence` ports, their
+//! adapters.
 
 mod census;
 pub mod dynamodb;
 mod lineage;
 mod memory;
 mod port;
+mod presence;
 mod record;
 mod timeline;
 pub mod transition;
@@ -17,5 +19,6 @@ pub use port::{
     BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode,
     WriteError,
 };
+pub use presence::{Presence, REMEMBERED, Standing, WorkerHealth, WorkerNote};
 pub use record::{Record, Status, Step, StepOutcome, Subject};
 pub use timeline::{Change, Changed, Timeline, Timelines};

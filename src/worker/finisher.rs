@@ -31,6 +31,7 @@ pub(super) async fn finish_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sy
     mut endings: mpsc::UnboundedReceiver<Ending>,
     closing: tokio_util::sync::CancellationToken,
 ) {
+    let _pulse = shared.vitals.stage("the finisher");
     let requests = Arc::new(Semaphore::new(REQUESTS));
     let mut writes = JoinSet::new();
     while let Some(batch) = gather(&mut endings, BATCH, LINGER, &closing).await {

@@ -2,6 +2,7 @@
 
 use super::breaker::Dependency;
 use super::shared::Shared;
+use super::vitals::Pulse;
 use crate::aws::CallError;
 use crate::ledger::{self, Ledger, WriteError};
 use crate::queue::{self, Queue};
@@ -10,6 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// A beat moves on within its period and this, or never: it waits for the acknowledgements under way (four tries of up to three attempts
+/// of 10 s, two minutes), then for one call of its own (half a minute), and half a minute is to spare.
+const STUCK: Duration = Duration::from_secs(180);
+
 /// Runs until `closing`. Looks eight times a lease, so that what is due at half of it is extended before five eighths, and while
 /// one is slow, the other goes on: SQS in trouble costs no lease.
 pub(super) async fn beat<Q: Queue, L: Ledger, I: Send + Sync + 'static>(
@@ -17,9 +22,11 @@ pub(super) async fn beat<Q: Queue, L: Ledger, I: Send + Sync + 'static>(
     closing: CancellationToken,
 ) {
     let period = shared.config.lease / 8;
+    let leases = shared.vitals.stage("the heartbeat of leases");
+    let visibility = shared.vitals.stage("the heartbeat of messages");
     tokio::join!(
-        every(period, &closing, || renew_leases(&shared)),
-        every(period, &closing, || extend_visibility(&shared)),
+        every(period, &closing, || async { renew_leases(&shared, &leases).await }),
+        every(period, &closing, || async { extend_visibility(&shared, &visibility).await }),
     );
 }
 
@@ -35,10 +42,12 @@ async fn every<F: Future<Output = ()>>(period: Duration, closing: &CancellationT
     }
 }
 
-async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>) {
+async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>, pulse: &Pulse) {
+    pulse.moves(shared.config.lease / 8 + STUCK);
     let _no_acknowledgement = shared.extending.write().await;
     let deadline = Instant::now() + shared.config.lease / 2;
     for batch in shared.in_flight.due(deadline).chunks(queue::BATCH) {
+        pulse.moves(shared.config.lease / 8 + STUCK);
         let asked = Instant::now();
         let lease = shared.config.lease;
         let entries: Vec<_> = batch.iter().map(|delivery| (delivery.receipt_handle(), lease)).collect();
@@ -57,10 +66,12 @@ async fn extend_visibility<Q: Queue, L, I>(shared: &Shared<Q, L, I>) {
     }
 }
 
-async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>) {
+async fn renew_leases<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, pulse: &Pulse) {
+    pulse.moves(shared.config.lease / 8 + STUCK);
     let lease = shared.config.lease;
     let deadline = Instant::now() + lease / 2;
     for batch in shared.claims.due(deadline).chunks(ledger::BATCH) {
+        pulse.moves(shared.config.lease / 8 + STUCK);
         let asked = Instant::now();
         match shared.ledger.renew(batch, shared.clock.now_ms(), lease).await {
             Ok(results) => {

@@ -6,7 +6,7 @@ use super::run::Ended;
 use crate::aws::{CallError, MemoryCertificates};
 use crate::budget::Budgets;
 use crate::clock::Clock;
-use crate::ledger::{Ledger, Status};
+use crate::ledger::{Ledger, Presence, Status};
 use crate::mitigation::IotControl;
 use crate::policy::Policy;
 use crate::queue::{BATCH, MemoryQueue, MemoryQueueConfig, Outgoing, Queue, SqsQueue};
@@ -54,7 +54,7 @@ pub struct Results {
     pub troubled: Vec<(String, Status, String)>,
 }
 
-impl<L: Ledger + Clone, I: IotControl + Clone> LocalWork<L, I> {
+impl<L: Ledger + Presence + Clone, I: IotControl + Clone> LocalWork<L, I> {
     /// Works through these messages, each to its end on record.
     ///
     /// # Errors
@@ -69,7 +69,8 @@ impl<L: Ledger + Clone, I: IotControl + Clone> LocalWork<L, I> {
             }
         }
         let worker = Worker {
-            config: WorkerConfig { until_empty: true, ..self.config.clone() },
+            // It takes nothing from the fleet's queue: nobody is to count on it.
+            config: WorkerConfig { until_empty: true, announce: None, ..self.config.clone() },
             policy: self.policy.clone(),
             queue: LocalQueue::Here(queue),
             dead_letters: LocalQueue::Sqs(self.dead_letters.clone()),

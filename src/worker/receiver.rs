@@ -46,6 +46,9 @@ impl Bounds {
 /// poll dropped later than that was handed comes back after its visibility timeout.
 const LAST_POLL: Duration = Duration::from_secs(1);
 
+/// A poll is over by then: three attempts of 25 s (see `aws/clients.rs`), the pauses between them, and credentials that are renewed.
+const POLL_BOUND: Duration = Duration::from_secs(120);
+
 /// Between two polls of a receiver while thousands are parked for want of budget.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,7 @@ pub(super) async fn receive<Q, L, I>(
     L: Send + Sync + 'static,
     I: Send + Sync + 'static,
 {
+    let pulse = shared.vitals.stage("a poller of the queue");
     let mut failures: u32 = 0;
     let mut idle = false;
     while let Some(most) = shared.breaker.may_receive(&shared.stop).await {
@@ -73,12 +77,14 @@ pub(super) async fn receive<Q, L, I>(
         }
         let Some(permits) = message_permits(&bounds, &shared, most.min(BATCH)).await else { break };
         let asked = Instant::now();
+        pulse.moves(POLL_BOUND);
         let poll = shared.queue.receive(permits.len(), shared.config.poll_wait, shared.config.lease);
         let received = tokio::select! {
             biased;
             received = poll => received,
             () = async { shared.stop.cancelled().await; tokio::time::sleep(LAST_POLL).await } => break,
         };
+        pulse.waits();
         match received {
             Ok(messages) => {
                 failures = 0;
@@ -153,6 +159,9 @@ async fn take_in<Q, L, I>(
             () = shared.stop.cancelled() => Arc::clone(&bounds.kibibytes).acquire_many_owned(0).await,
         };
         let Ok(bytes) = bytes else { return };
+        if let Some(sent_at) = message.sent_at {
+            shared.oldest_message.received(shared.clock.now_ms().saturating_sub(sent_at));
+        }
         let arrivals = decode(&message.body, &shared.config.origin);
         let arrived = Arrived {
             message_id: message.message_id,

@@ -1,14 +1,16 @@
 //! Wiring: which stages there are, when they start, and in which order they end.
 
 use super::acknowledge::acknowledge_all;
-use super::breaker::{Breaker, Dependency};
+use super::breaker::Dependency;
 use super::claimer::claim_all;
 use super::config::Worker;
 use super::finisher::finish_all;
 use super::heartbeat::beat;
+use super::presence::announce;
 use super::receiver::{Bounds, receive};
 use super::shared::Shared;
-use crate::ledger::Ledger;
+use super::vitals::Vitals;
+use crate::ledger::{Ledger, Presence};
 use crate::mitigation::IotControl;
 use crate::policy::Mode;
 use crate::queue::Queue;
@@ -39,15 +41,15 @@ pub enum Ended {
     Broken(String),
 }
 
-impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
+impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
     /// Works until `stop`, or until the queue is empty if configured so. Messages in flight at the stop are finished or given back.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let breaker = Arc::new(Breaker::new(Arc::clone(&self.telemetry)));
-        self.run_with(breaker, stop).await
+        let vitals = Arc::new(Vitals::new(Arc::clone(&self.telemetry)));
+        self.run_with(vitals, stop).await
     }
 
-    /// As [`Worker::run`], with a breaker that the caller can look at.
-    pub async fn run_with(self, breaker: Arc<Breaker>, stop: CancellationToken) -> Ended {
+    /// As [`Worker::run`], with vitals that the caller can look at.
+    pub async fn run_with(self, vitals: Arc<Vitals>, stop: CancellationToken) -> Ended {
         let (settled, settled_rx) = mpsc::unbounded_channel();
         let (endings, endings_rx) = mpsc::unbounded_channel();
         let (incoming, incoming_rx) = mpsc::unbounded_channel();
@@ -56,8 +58,13 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
         let bounds = Arc::new(Bounds::new(self.config.max_in_flight, self.config.max_in_flight_bytes));
         // Its own stop, so that an empty queue ends this worker and not those that share the caller's.
         let stop = stop.child_token();
-        let shared = Arc::new(Shared::new(self, breaker, settled, endings, stop.clone()));
+        let shared = Arc::new(Shared::new(self, vitals, settled, endings, stop.clone()));
 
+        let leaving = CancellationToken::new();
+        let announcer = tokio::spawn({
+            let (shared, leaving) = (Arc::clone(&shared), leaving.clone());
+            async move { announce(&shared, leaving).await }
+        });
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let receivers = TaskTracker::new();
@@ -79,6 +86,7 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
             ended = watch_for_the_end(&shared, &bounds), if shared.config.until_empty => ended,
         };
         stop.cancel();
+        shared.vitals.drains();
         shared.telemetry.draining(shared.in_flight.len());
 
         // Receivers first, since they feed the claimer, which feeds the tasks.
@@ -107,6 +115,9 @@ impl<Q: Queue, L: Ledger, I: IotControl> Worker<Q, L, I> {
         let _ = tokio::time::timeout(FLUSH, finisher).await;
         acknowledging.cancel();
         let _ = tokio::time::timeout(FLUSH, acknowledger).await;
+        leaving.cancel();
+        // It ends by itself, soon; it panics only on a bug.
+        let _ = announcer.await;
         shared.telemetry.drained(ended == Ended::CutShort);
         ended
     }

@@ -6,7 +6,10 @@ use super::config::{Worker, WorkerConfig};
 use super::delivery::{InFlight, Settled};
 use super::keyring::Keyring;
 use super::lines::Lines;
+use super::presence::OldestMessage;
+use super::vitals::Vitals;
 use super::watched::Watched;
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::defender::{Authenticator, PAGE_PATIENCE, Rooms};
 use crate::ledger::{Finish, WriteError};
@@ -39,6 +42,9 @@ pub(super) struct Shared<Q, L, I> {
     pub authenticator: Authenticator<Paced<I>>,
     pub telemetry: Arc<Telemetry>,
     pub breaker: Arc<Breaker>,
+    pub vitals: Arc<Vitals>,
+    pub budgets: Arc<Budgets>,
+    pub oldest_message: OldestMessage,
     pub in_flight: InFlight,
     pub claims: Claims,
     pub lines: Lines,
@@ -58,16 +64,17 @@ pub(super) struct Shared<Q, L, I> {
 impl<Q, L, I: IotControl> Shared<Q, L, I> {
     pub fn new(
         worker: Worker<Q, L, I>,
-        breaker: Arc<Breaker>,
+        vitals: Arc<Vitals>,
         settled: mpsc::UnboundedSender<Settled>,
         endings: mpsc::UnboundedSender<Ending>,
         stop: CancellationToken,
     ) -> Self {
         let Worker { config, policy, queue, dead_letters, ledger, iot, certificates, budgets, telemetry, clock } =
             worker;
+        let breaker = Arc::clone(&vitals.breaker);
         let lines = Lines::new(Arc::clone(&budgets), &config);
         let ledger = Watched::new(ledger, Arc::clone(&breaker));
-        let iot = Paced::new(iot, budgets, config.lease, config.seed);
+        let iot = Paced::new(iot, Arc::clone(&budgets), config.lease, config.seed);
         let authenticator = Authenticator::new(iot.within(PAGE_PATIENCE), Arc::clone(&telemetry));
         Self {
             lines,
@@ -88,6 +95,9 @@ impl<Q, L, I: IotControl> Shared<Q, L, I> {
             authenticator,
             telemetry,
             breaker,
+            vitals,
+            budgets,
+            oldest_message: OldestMessage::default(),
             settled,
             endings,
             stop,

@@ -21,6 +21,11 @@ impl<L> Watched<L> {
         Self { inner, breaker }
     }
 
+    /// The ledger itself: whatever becomes of a call to it, the breaker is not told.
+    pub fn unwatched(&self) -> &L {
+        &self.inner
+    }
+
     fn call(&self, asked: Instant, failure: Option<&CallError>) {
         match failure {
             None => self.breaker.ledger_answered(asked),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -17,14 +17,14 @@ use tokio::time::{Instant, timeout};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bench with so many findings on the queue, each about an active certificate of its own.
-struct Load {
-    bench: Bench,
+pub struct Load {
+    pub bench: Bench,
     queue: SqsQueue,
     certificates: Vec<String>,
 }
 
 impl Load {
-    async fn new(findings: usize) -> Self {
+    pub async fn new(findings: usize) -> Self {
         let bench = Bench::new().await;
         let certificates = bench
             .sandbox
@@ -43,7 +43,7 @@ impl Load {
     }
 
     /// From now on nobody is told of a certificate, and waits for it. (A starting worker asks for a finding.)
-    fn hang(&self) {
+    pub fn hang(&self) {
         let rules = vec![FaultRule::new("DescribeCertificate", 1.0, FaultKind::Hang { ms: 600_000 })];
         self.bench.sandbox.iot().set_faults(Faults { seed: 1, rules });
     }
@@ -52,15 +52,7 @@ impl Load {
         let policy = self.bench.file("policy.yaml", ENFORCE);
         let mut command = self.bench.command();
         command.args(["--log", "debug", "run", "--policy", &policy]).args(arguments);
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (said, lines) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = stderr.next_line().await {
-                let _ = said.send(line);
-            }
-        });
-        Process { child, lines }
+        Process::start(command)
     }
 
     fn inactive(&self) -> usize {
@@ -116,14 +108,27 @@ fn finding(n: usize, certificate: &str) -> Finding {
 }
 
 /// A worker at work, and what it logs.
-struct Process {
+pub struct Process {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
 }
 
 impl Process {
-    /// Waits for so many lines that hold these words.
-    async fn says(&mut self, words: &str, mut times: usize) {
+    /// A worker whose log is read.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (said, lines) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                let _ = said.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for so many lines that hold these words; the last of them.
+    pub async fn says(&mut self, words: &str, mut times: usize) -> String {
         let mut last = String::new();
         let read = async {
             while times > 0 {
@@ -133,16 +138,17 @@ impl Process {
             }
         };
         timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("`{words}` is not said"));
+        last
     }
 
-    async fn terminate(&self) -> Instant {
+    pub async fn terminate(&self) -> Instant {
         let pid = self.child.id().unwrap().to_string();
         let sent = Instant::now();
-        assert!(tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
         sent
     }
 
-    async fn ends(&mut self) -> Option<i32> {
+    pub async fn ends(&mut self) -> Option<i32> {
         timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap().code()
     }
 }

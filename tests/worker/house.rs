@@ -9,7 +9,7 @@ use fleetwarden::mitigation::MemoryIot;
 use fleetwarden::policy::{Action, BLANK_POLICY, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 use fleetwarden::queue::{Depth, MemoryQueue, MemoryQueueConfig, Outgoing, Queue};
 use fleetwarden::telemetry::Telemetry;
-use fleetwarden::worker::{Breaker, Ended, Worker, WorkerConfig};
+use fleetwarden::worker::{Breaker, Ended, Vitals, Worker, WorkerConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +46,7 @@ pub struct House {
 pub struct Running {
     pub stop: CancellationToken,
     pub breaker: Arc<Breaker>,
+    pub vitals: Arc<Vitals>,
     pub task: JoinHandle<Ended>,
 }
 
@@ -146,9 +147,9 @@ impl House {
 
 pub fn start(worker: TwinWorker) -> Running {
     let stop = CancellationToken::new();
-    let breaker = Arc::new(Breaker::new(Arc::clone(&worker.telemetry)));
-    let task = tokio::spawn(worker.run_with(Arc::clone(&breaker), stop.clone()));
-    Running { stop, breaker, task }
+    let vitals = Arc::new(Vitals::new(Arc::clone(&worker.telemetry)));
+    let task = tokio::spawn(worker.run_with(Arc::clone(&vitals), stop.clone()));
+    Running { stop, breaker: Arc::clone(&vitals.breaker), vitals, task }
 }
 
 /// A worker that goes on when the queue is empty.

@@ -20,6 +20,7 @@ mod lines;
 mod many;
 mod once;
 mod outages;
+mod presence;
 mod regressions;
 mod replay_of_audit;
 mod replay_of_ledger;

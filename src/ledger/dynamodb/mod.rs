@@ -5,6 +5,7 @@
 //! | `finding#<findingId>`, `expansion#<taskId>` | a [`crate::ledger::Record`], see `item.rs` |
 //! | `resource#<business key without reason>` | `holder`, `lease_until`, `acted_by`, `acted_at`, `recurrences`, `last_recurrence` |
 //! | `budget#<region>#<operation>` | `next_free`, `written_at`, `cut_at` (microseconds), `rate`, `cuts`: a [`crate::ledger::Timeline`] |
+//! | `worker#<id>` | `note`: a [`crate::ledger::WorkerNote`] |
 //!
 //! Every item has `updated_at` (milliseconds) and `expires_at` (seconds, the time to live).
 
@@ -13,6 +14,7 @@ mod batch;
 mod claims;
 mod item;
 mod listing;
+mod presence;
 mod resources;
 mod statements;
 mod table;
