@@ -2,30 +2,28 @@
 
 use clap::Parser;
 use fleetwarden::cli::{Cli, execute};
-use std::io::IsTerminal;
+use fleetwarden::telemetry::{LogFormat, Logging, misread, refuse};
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter = match tracing_subscriber::EnvFilter::try_new(cli.log_filter()) {
-        Ok(filter) => filter,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(LogFormat::of_arguments(std::env::args()), &error),
+    };
+    let mut logging = match Logging::start(&cli.log_filter(), cli.log_format, cli.otlp()) {
+        Ok(logging) => logging,
         Err(error) => {
-            eprintln!("error: --log: {error}; write a level such as info, or a filter such as fleetwarden=debug");
+            refuse(cli.log_format, &error);
             return ExitCode::from(2);
         }
     };
-    let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .with_target(false)
-        .init();
-    match execute(cli).await {
+    let result = execute(cli).await;
+    logging.flush().await;
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            logging.last_word(&error);
             ExitCode::from(error.exit_code())
         }
     }
