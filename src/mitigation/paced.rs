@@ -63,7 +63,7 @@ impl<I> Paced<I> {
             let slot = slot.instrument(spans::slot(operation.as_str())).await;
             slot.map_err(|_| self.no_slot(operation))??;
             self.check(operation.as_str())?;
-            let result = traced("IoT", operation.as_str(), attempt()).await;
+            let result = spans::call("IoT", operation.as_str(), attempt()).await;
             if let Err(CallError { class: Class::Throttled, .. }) = &result {
                 self.budgets.throttled(operation);
             }
@@ -107,17 +107,6 @@ impl<I> Paced<I> {
         }
         Err(CallError::new(Class::Throttled, operation, "the claim ran out before it was the call's turn"))
     }
-}
-
-async fn traced<T>(
-    service: &'static str,
-    operation: &'static str,
-    call: impl Future<Output = Result<T, CallError>> + Send,
-) -> Result<T, CallError> {
-    let span = spans::call(service, operation);
-    let result = call.instrument(span.clone()).await;
-    spans::called(&span, &result);
-    result
 }
 
 impl<I: fmt::Debug> fmt::Debug for Paced<I> {
@@ -248,7 +237,7 @@ impl<I: IotControl> IotControl for Paced<I> {
     async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
         let attempt = || async {
             self.check("Publish")?;
-            traced("SNS", "Publish", self.inner.publish(topic_arn, message)).await
+            spans::call("SNS", "Publish", self.inner.publish(topic_arn, message)).await
         };
         self.retry(Instant::now() + self.patience, attempt).await
     }

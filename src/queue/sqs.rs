@@ -286,4 +286,16 @@ mod tests {
         assert_eq!(attributes.len(), 1);
         assert_eq!(attributes["a"].string_value(), Some("x\u{fffd}y"));
     }
+
+    #[test]
+    fn what_x_ray_says_of_the_sender_is_read_beside_the_attributes() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8";
+        let message = Message::builder()
+            .attributes(MessageSystemAttributeName::AwsTraceHeader, header)
+            .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "2")
+            .build();
+        let received = received(message);
+        assert_eq!((received.trace_header.as_deref(), received.receive_count), (Some(header), 2));
+        assert!(received.attributes.is_empty());
+    }
 }

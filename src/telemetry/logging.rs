@@ -217,6 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_one_line_that_says_where() {
+        let (me, told) = (std::thread::current().id(), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
+        let hook = std::sync::Arc::clone(&told);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().id() == me {
+                hook.lock().unwrap().push(panic_told(panic));
+            }
+        }));
+        let panicked = std::panic::catch_unwind(|| panic!("it is {}\nbroken", "so"));
+        std::panic::set_hook(before);
+        assert!(panicked.is_err());
+        let told = told.lock().unwrap();
+        assert!(told[0].starts_with("panicked at src/telemetry/logging.rs:"), "{told:?}");
+        assert!(told[0].contains(": it is so broken; this is a bug"), "{told:?}");
+    }
+
+    #[test]
     fn the_format_is_read_even_from_a_command_line_that_is_wrong() {
         let of = |words: &str| LogFormat::of_arguments(words.split(' ').map(str::to_owned));
         assert_eq!(of("run --log-format json --nonsense"), LogFormat::Json);

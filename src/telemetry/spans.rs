@@ -18,11 +18,11 @@
 use super::producer;
 use crate::aws::CallError;
 use crate::finding::ActionType;
-use crate::ledger::{Record, Status};
+use crate::ledger::{Finish, Record, Status, WriteError};
 use crate::queue::Received;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tracing::field::{Empty, display};
-use tracing::{Level, Span, info_span, span_enabled};
+use tracing::{Instrument, Level, Span, info_span, span_enabled};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// The target of all of them, for filters.
@@ -87,15 +87,21 @@ pub(crate) fn finding(record: &Record, worker: &str, message: Option<(String, Op
     span
 }
 
-/// Tells the current finding's span how it ended. `detail` is told of a dead letter only.
-pub(crate) fn ended(status: Status, rule: Option<&str>, detail: &str) {
+/// Tells the current finding's span how it ended, as far as that is on record.
+pub(crate) fn ended(finish: &Finish, written: &Result<(), WriteError>) {
     let span = Span::current();
-    span.record("status", display(status));
-    if let Some(rule) = rule {
-        span.record("rule", rule);
-    }
-    if status == Status::Dead {
-        failed(&span, detail);
+    match written {
+        Ok(()) => {
+            span.record("status", display(finish.status));
+            if let Some(rule) = &finish.rule {
+                span.record("rule", rule);
+            }
+            if finish.status == Status::Dead {
+                failed(&span, &finish.detail);
+            }
+        }
+        Err(WriteError::LostClaim) => failed(&span, "lost the claim to another worker"),
+        Err(WriteError::Call(error)) => failed(&span, &format!("failed to {error}")),
     }
 }
 
@@ -175,9 +181,18 @@ pub(crate) fn slot(operation: &'static str) -> Span {
     part(|| info_span!(target: TARGET, "slot", operation))
 }
 
-/// One request to AWS: OpenTelemetry's conventions for AWS SDKs. `service` is `IoT` or `SNS`.
-pub(crate) fn call(service: &'static str, operation: &'static str) -> Span {
-    part(|| {
+tokio::task_local! {
+    /// The span of the request under way in this task. The current span may be one of the SDK's own, if its are logged.
+    static CALL: Span;
+}
+
+/// Makes one request to AWS in a span after OpenTelemetry's conventions for AWS SDKs. `service` is `IoT` or `SNS`.
+pub(crate) async fn call<T>(
+    service: &'static str,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let span = part(|| {
         info_span!(
             target: TARGET,
             "call",
@@ -191,25 +206,24 @@ pub(crate) fn call(service: &'static str, operation: &'static str) -> Span {
             otel.status_code = Empty,
             otel.status_description = Empty,
         )
-    })
-}
-
-/// Tells the current call's span AWS's id of the request.
-pub(crate) fn answered(request_id: &str) {
-    Span::current().record("aws.request_id", request_id);
-}
-
-/// Tells a call's span how it ended.
-pub(crate) fn called<T>(span: &Span, result: &Result<T, CallError>) {
-    let Err(error) = result else { return };
+    });
     if span.is_disabled() {
-        return;
+        return call.await;
     }
-    span.record("error.type", error.code.as_deref().unwrap_or(error.class.as_str()));
-    if let Some(id) = &error.request_id {
-        span.record("aws.request_id", id);
+    let result = CALL.scope(span.clone(), call.instrument(span.clone())).await;
+    if let Err(error) = &result {
+        span.record("error.type", error.code.as_deref().unwrap_or(error.class.as_str()));
+        failed(&span, &error.message);
     }
-    failed(span, &error.message);
+    result
+}
+
+/// AWS answered the request under way in this task, and this is its id of it.
+pub(crate) fn answered(request_id: &str) {
+    // Most requests are in no span.
+    let _ = CALL.try_with(|span| {
+        span.record("aws.request_id", request_id);
+    });
 }
 
 fn failed(span: &Span, description: &str) {

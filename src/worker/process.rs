@@ -333,8 +333,9 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
         _ => None,
     };
     let finish = Finish { claim, status, attempts, retry_at, rule, detail, steps };
-    spans::ended(status, finish.rule.as_deref(), &finish.detail);
-    let settlement = match write_down(shared, &finish).instrument(spans::finish()).await {
+    let written = write_down(shared, &finish).instrument(spans::finish()).await;
+    spans::ended(&finish, &written);
+    let settlement = match written {
         Ok(()) => {
             shared.telemetry.finished(&finish, &task.record.subject.check, &task.record.subject.resource_id);
             match status {

@@ -87,11 +87,15 @@ async fn no_line_tells_a_key_and_none_at_info_or_above_tells_what_a_message_says
     }
     let mut command = bench.command();
     command.env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_SESSION_TOKEN", TOKEN).env("FLEETWARDEN_LOG_FORMAT", "json");
-    let ended = ran(command.args(["--log", "debug", "run", "--policy", &policy, "--until-empty"])).await;
+    let ended =
+        ran(command.args(["--log", "debug,fleetwarden=debug", "run", "--policy", &policy, "--until-empty"])).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(bench.depths().await, (0, 3), "{ended:?}");
     let lines = lines(&ended);
-    assert!(lines.iter().any(|line| text(line, "level") == "DEBUG") && lines.len() > 10, "{ended:?}");
+    for library in ["fleetwarden", "aws_smithy_runtime", "aws_sdk_sqs"] {
+        let own = lines.iter().filter(|line| text(line, "target").starts_with(library));
+        assert!(own.filter(|line| text(line, "level") == "DEBUG").count() > 0, "{library} of {ended:?}");
+    }
     assert!(!ended.err.contains(SECRET) && !ended.err.contains(TOKEN), "{}", ended.err);
     for line in lines.iter().filter(|line| text(line, "level") != "DEBUG") {
         assert!(!line.to_string().contains(PAYLOAD), "{line}");
