@@ -149,8 +149,10 @@ impl SpanExporter for Collector {
         let failed_before = self.state.failing.swap(result.is_err(), Ordering::Relaxed);
         let endpoint = self.endpoint.as_str();
         match (&result, failed_before) {
-            (Err(_), false) => {
-                let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            (Err(error), false) => {
+                // The client's words say more than the exporter's, where it came to a request.
+                let said = std::mem::take(&mut *self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner));
+                let trouble = if said.is_empty() { error.to_string() } else { said };
                 tracing::warn!(
                     endpoint,
                     "failed to send traces: {trouble}; the work goes on, its traces are dropped until the collector answers"
