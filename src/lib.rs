@@ -17,7 +17,7 @@
 //! | [`replay`] | second chances: from the dead-letter queue, from the ledger, from an audit task |
 //! | [`worker`] | wires the stages; owns concurrency, drain and health |
 //! | [`health`] | is this process well: `/livez`, `/readyz`, `/metrics`, and who asks |
-//! | [`telemetry`] | one function per fact that is logged and counted |
+//! | [`telemetry`] | one function per fact that is logged and counted, one per span that is traced |
 //! | [`setup`] | makes, finds and checks the queues, the topic and the table |
 //! | [`cli`] | one file per command; prints, never decides |
 //! | [`aws`] | how a client is built, how an error is classified |

@@ -1,42 +1,40 @@
 //! Fleetwarden's program: reads the command line, sets logging up, runs the command, tells how it ended.
 
 use clap::Parser;
-use fleetwarden::cli::{Cli, CliError, execute, execute_at_once};
-use std::io::IsTerminal;
+use fleetwarden::cli::{Cli, execute, execute_at_once};
+use fleetwarden::telemetry::{LogFormat, Logging, misread, refuse};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(LogFormat::of_arguments(std::env::args()), &error),
+    };
     match execute_at_once(&cli) {
-        Some(result) => ended(result),
-        None => start(cli),
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            refuse(cli.log_format, &error);
+            ExitCode::from(error.exit_code())
+        }
+        None => run(cli),
     }
 }
 
 #[tokio::main]
-async fn start(cli: Cli) -> ExitCode {
-    let filter = match tracing_subscriber::EnvFilter::try_new(cli.log_filter()) {
-        Ok(filter) => filter,
+async fn run(cli: Cli) -> ExitCode {
+    let mut logging = match Logging::start(&cli.log_filter(), cli.log_format, cli.otlp()) {
+        Ok(logging) => logging,
         Err(error) => {
-            eprintln!("error: --log: {error}; write a level such as info, or a filter such as fleetwarden=debug");
+            refuse(cli.log_format, &error);
             return ExitCode::from(2);
         }
     };
-    let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .with_target(false)
-        .init();
-    ended(execute(cli).await)
-}
-
-fn ended(result: Result<(), CliError>) -> ExitCode {
+    let result = execute(cli).await;
+    logging.flush().await;
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            logging.last_word(&error);
             ExitCode::from(error.exit_code())
         }
     }

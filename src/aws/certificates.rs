@@ -2,11 +2,11 @@
 
 use super::error::{CallError, Class};
 use super::fate::{Fair, Fate, Fates};
+use super::https::{connect, said};
 use crate::finding::CertificateUrl;
 use aws_config::SdkConfig;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
+use aws_smithy_http_client::Connector;
+use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -70,7 +70,7 @@ impl SnsCertificates {
         // The worker's own configuration is at fault, and no message: they wait until it is corrected (P7).
         let request = Request::<SdkBody>::get(target)
             .map_err(|error| transient(format!("{target} is no URL ({error}); correct the endpoint of SNS")))?;
-        let connector = self.connector.get_or_init(connect);
+        let connector = self.connector.get_or_init(|| connect(TIMEOUT));
         // Redirects are not followed.
         let response =
             connector.call(request).await.map_err(|error| transient(format!("{target}: {}", said(&error))))?;
@@ -109,16 +109,6 @@ impl CertificateSource for SnsCertificates {
     }
 }
 
-/// As the SDK's own client is built: the same TLS, the same proxies of the environment.
-fn connect() -> Connector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(TIMEOUT).read_timeout(TIMEOUT).build();
-    Connector::builder()
-        .connector_settings(settings)
-        .proxy_config(ProxyConfig::from_env())
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .build()
-}
-
 /// As the SDK's client for SNS finds it: what is said in code, else for SNS alone, else for all services.
 fn sns_endpoint(config: &SdkConfig) -> Option<String> {
     let general = config.endpoint_url().map(str::to_owned);
@@ -128,12 +118,6 @@ fn sns_endpoint(config: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id("SNS").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let own = config.service_config().zip(key.ok()).and_then(|(services, key)| services.load_config(key));
     own.or(general)
-}
-
-/// The causes in one line, outermost first.
-fn said(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The twin: certificates by URL, in memory.

@@ -10,6 +10,7 @@
 //!
 //! The SDK has no attempt timeout of its own: a server that accepts and never answers would hang a worker for ever.
 
+use super::request_id::NoteRequestId;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -68,10 +69,12 @@ impl Clients {
         let iot = aws_sdk_iot::config::Builder::from(config)
             .timeout_config(usual.clone())
             .retry_config(RetryConfig::disabled())
+            .interceptor(NoteRequestId)
             .build();
         let sns = aws_sdk_sns::config::Builder::from(config)
             .timeout_config(usual)
             .retry_config(RetryConfig::disabled())
+            .interceptor(NoteRequestId)
             .build();
         Self {
             sqs: aws_sdk_sqs::Client::from_conf(sqs),

@@ -6,6 +6,8 @@ mod classify;
 mod clients;
 mod error;
 mod fate;
+mod https;
+mod request_id;
 pub mod syntax;
 
 pub use certificates::{CertificateSource, MemoryCertificates, SnsCertificates};
@@ -14,3 +16,4 @@ pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};
 pub use error::{CallError, Class};
 pub(crate) use fate::Call;
 pub use fate::{Fair, Fate, Fates, Script};
+pub(crate) use https::{connect, said};

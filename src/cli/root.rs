@@ -1,6 +1,7 @@
 //! The command line as a whole.
 
 use super::{CliError, OutputFormat, actions, audit, dlq, findings, healthcheck, replay, run, status};
+use crate::telemetry::LogFormat;
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -39,6 +40,18 @@ pub struct Cli {
         help_heading = "Options of every command"
     )]
     pub output: OutputFormat,
+    /// How it is logged: auto (JSON on Amazon ECS, text elsewhere), text, or one JSON object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "FLEETWARDEN_LOG_FORMAT",
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        help_heading = "Options of every command"
+    )]
+    pub log_format: LogFormat,
     /// What is logged on standard error: off, error, warn, info, debug, or a filter such as fleetwarden::worker=debug;
     /// default: info for `run`, error for the rest
     #[arg(
@@ -67,6 +80,14 @@ impl Cli {
                 format!("warn,aws_config=error,rustack=error,fleetwarden={log}")
             }
             filter => filter.to_owned(),
+        }
+    }
+
+    /// Where traces go, if anywhere; a variable that is set and empty means nowhere.
+    pub fn otlp(&self) -> Option<&str> {
+        match &self.command {
+            Command::Run(args) => args.otlp.as_deref().filter(|endpoint| !endpoint.is_empty()),
+            _ => None,
         }
     }
 }

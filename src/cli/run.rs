@@ -96,6 +96,10 @@ pub struct RunArgs {
     /// This worker's name in the ledger, unique in the fleet; default: host and process
     #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME")]
     pub worker_id: Option<String>,
+    /// Send a trace of each finding to this OpenTelemetry collector (OTLP over HTTP), such as http://localhost:4318. The standard
+    /// OTEL_* variables for headers, service name, sampling and batches apply; alone they switch nothing on
+    #[arg(long, env = "FLEETWARDEN_OTLP", value_name = "ENDPOINT")]
+    pub otlp: Option<String>,
 }
 
 /// Reads a duration such as `60s`, within bounds; the error says how to write one.

@@ -5,6 +5,8 @@ use super::port::IotControl;
 use super::{certificate, groups, logging, policy_version, publish};
 use crate::ledger::{Step, StepOutcome};
 use crate::policy::Action;
+use crate::telemetry::spans;
+use tracing::Instrument;
 
 /// What the actions came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,24 +32,30 @@ pub async fn apply<I: IotControl, J: Journal>(
 ) -> (Vec<Step>, Result<Effect, ActionError>) {
     let mut steps = Steps(earlier);
     for action in actions {
-        let done = match action {
-            Action::UpdateDeviceCertificate => certificate::deactivate_devices(job, &mut steps).await,
-            Action::UpdateCaCertificate => certificate::deactivate_ca(job, &mut steps).await,
-            Action::AddThingsToThingGroup { thing_groups, override_dynamic_groups } => {
-                groups::add_things(job, &mut steps, thing_groups, *override_dynamic_groups).await
-            }
-            Action::ReplaceDefaultPolicyVersion { document } => {
-                policy_version::replace_default(job, &mut steps, document).await
-            }
-            Action::EnableIotLogging { role_arn, level } => logging::enable(job, &mut steps, role_arn, *level).await,
-            Action::PublishFindingToSns { topic_arn } => publish::publish(job, &mut steps, topic_arn).await,
-        };
-        if let Err(error) = done {
+        let done = one(job, action, &mut steps).instrument(spans::action(action.action_type()));
+        if let Err(error) = done.await {
             return (steps.0, Err(error));
         }
     }
     let effect = effect(&steps.0);
     (steps.0, Ok(effect))
+}
+
+async fn one<I: IotControl, J: Journal>(
+    job: &Job<'_, I, J>,
+    action: &Action,
+    steps: &mut Steps,
+) -> Result<(), ActionError> {
+    match action {
+        Action::UpdateDeviceCertificate => certificate::deactivate_devices(job, steps).await,
+        Action::UpdateCaCertificate => certificate::deactivate_ca(job, steps).await,
+        Action::AddThingsToThingGroup { thing_groups, override_dynamic_groups } => {
+            groups::add_things(job, steps, thing_groups, *override_dynamic_groups).await
+        }
+        Action::ReplaceDefaultPolicyVersion { document } => policy_version::replace_default(job, steps, document).await,
+        Action::EnableIotLogging { role_arn, level } => logging::enable(job, steps, role_arn, *level).await,
+        Action::PublishFindingToSns { topic_arn } => publish::publish(job, steps, topic_arn).await,
+    }
 }
 
 /// Steps that are spelt out in words; the record has them all.

@@ -8,12 +8,14 @@ use crate::aws::{CallError, Class};
 use crate::budget::{Budgets, Operation};
 use crate::finding::{Finding, Resource};
 use crate::policy::Action;
+use crate::telemetry::spans;
 use backon::{ExponentialBuilder, Retryable};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// Tries of one call before the finding is parked: with delays of about 0.2, 0.4, 0.8 s the whole stays well inside a lease.
 const TRIES: usize = 4;
@@ -57,10 +59,11 @@ impl<I> Paced<I> {
     {
         let deadline = Instant::now() + self.patience;
         let in_slot = || async {
-            let slot = tokio::time::timeout_at(deadline, self.budgets.slot(operation)).await;
+            let slot = tokio::time::timeout_at(deadline, self.budgets.slot(operation));
+            let slot = slot.instrument(spans::slot(operation.as_str())).await;
             slot.map_err(|_| self.no_slot(operation))??;
             self.check(operation.as_str())?;
-            let result = attempt().await;
+            let result = spans::call("IoT", operation.as_str(), attempt()).await;
             if let Err(CallError { class: Class::Throttled, .. }) = &result {
                 self.budgets.throttled(operation);
             }
@@ -234,7 +237,7 @@ impl<I: IotControl> IotControl for Paced<I> {
     async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
         let attempt = || async {
             self.check("Publish")?;
-            self.inner.publish(topic_arn, message).await
+            spans::call("SNS", "Publish", self.inner.publish(topic_arn, message)).await
         };
         self.retry(Instant::now() + self.patience, attempt).await
     }

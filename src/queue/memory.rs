@@ -252,6 +252,7 @@ impl State {
             receive_count: message.receive_count,
             first_received_at: message.first_received_at,
             sent_at: Some(message.sent_at),
+            trace_header: None,
         };
         self.show_at(number, if slips { now } else { now + millis(hide) });
         Some(received)

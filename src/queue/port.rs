@@ -31,6 +31,8 @@ pub struct Received {
     pub first_received_at: Option<i64>,
     /// `SentTimestamp`, milliseconds since the epoch.
     pub sent_at: Option<i64>,
+    /// `AWSTraceHeader`, as AWS X-Ray writes it, where the sender (or the topic) traces.
+    pub trace_header: Option<String>,
 }
 
 /// A message to be sent.

@@ -64,6 +64,7 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
             .message_attribute_names("All")
             .customize()
             .config_override(aws_sdk_sqs::Config::builder().timeout_config(long_poll))
@@ -188,7 +189,8 @@ fn by_entry<T>(
 }
 
 fn received(message: Message) -> Received {
-    let system = message.attributes.unwrap_or_default();
+    let mut system = message.attributes.unwrap_or_default();
+    let trace_header = system.remove(&MessageSystemAttributeName::AwsTraceHeader);
     let number = |name| system.get(&name).and_then(|text: &String| text.parse::<i64>().ok());
     let attributes = message.message_attributes.unwrap_or_default().into_iter();
     Received {
@@ -201,6 +203,7 @@ fn received(message: Message) -> Received {
             .unwrap_or(1),
         first_received_at: number(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp),
         sent_at: number(MessageSystemAttributeName::SentTimestamp),
+        trace_header,
     }
 }
 
@@ -282,5 +285,17 @@ mod tests {
         let attributes = to_attributes(&attributes);
         assert_eq!(attributes.len(), 1);
         assert_eq!(attributes["a"].string_value(), Some("x\u{fffd}y"));
+    }
+
+    #[test]
+    fn what_x_ray_says_of_the_sender_is_read_beside_the_attributes() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8";
+        let message = Message::builder()
+            .attributes(MessageSystemAttributeName::AwsTraceHeader, header)
+            .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "2")
+            .build();
+        let received = received(message);
+        assert_eq!((received.trace_header.as_deref(), received.receive_count), (Some(header), 2));
+        assert!(received.attributes.is_empty());
     }
 }

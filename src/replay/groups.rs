@@ -101,6 +101,7 @@ mod tests {
             receive_count: 1,
             first_received_at: None,
             sent_at: (n >= 0).then_some(n),
+            trace_header: None,
         })
     }
 

@@ -101,6 +101,7 @@ mod tests {
             receive_count: 3,
             first_received_at: Some(2_000),
             sent_at: Some(1_000),
+            trace_header: None,
         }
     }
 

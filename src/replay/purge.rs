@@ -138,6 +138,7 @@ mod tests {
             receive_count: 1,
             first_received_at: None,
             sent_at,
+            trace_header: None,
         })
     }
 

@@ -1,5 +1,13 @@
-//! What is logged and counted: one function per fact.
+//! What is logged, counted and traced: one function per fact, one per span.
 
+mod collector;
 mod facts;
+mod json_lines;
+mod logging;
+mod producer;
+pub(crate) mod spans;
+mod traces;
 
 pub use facts::{Counts, Telemetry};
+pub use logging::{LogFormat, Logging, misread, refuse};
+pub use traces::Traces;

@@ -15,12 +15,14 @@ use crate::finding::{Content, Rejected, Replay};
 use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, Lineage, ReplayMode};
 use crate::mitigation::{IotControl, calls_of};
 use crate::queue::Queue;
+use crate::telemetry::spans;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Claim requests under way at a time: at 25 findings and 10 ms each, 20,000 findings a second.
 const REQUESTS: usize = 8;
@@ -266,5 +268,10 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
     shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
     let shared = Arc::clone(shared);
     let Wish { work, source, place, .. } = wish;
-    tasks.spawn(process(shared, Task { work, record: claim.record, source, place }));
+    let message = shared.claims.with_leader(&claim.record.subject.key, |ticket| {
+        let Delivery { message_id, origin, .. } = ticket.delivery();
+        (message_id.clone(), origin.clone())
+    });
+    let span = spans::finding(&claim.record, &shared.config.id, message);
+    tasks.spawn(process(shared, Task { work, record: claim.record, source, place }).instrument(span));
 }

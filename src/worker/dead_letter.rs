@@ -7,9 +7,11 @@ use crate::aws::{CallError, Class};
 use crate::finding::Rejected;
 use crate::ledger::Subject;
 use crate::queue::{MAX_MESSAGE, Outgoing, Queue};
+use crate::telemetry::spans;
 use backon::{ExponentialBuilder, Retryable};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// Message attributes have no empty values.
 const NOTHING: &str = "-";
@@ -86,7 +88,7 @@ impl DeadLetter {
 
     /// Sends it; `Done` means that the original may be deleted, anything else that it must come again.
     pub async fn send<Q: Queue, L, I>(&self, shared: &Shared<Q, L, I>) -> Settlement {
-        match self.put(shared).await {
+        match self.put(shared).instrument(spans::dead_letter(&self.reason, &self.error)).await {
             Ok(()) => {
                 shared.telemetry.dead_lettered(&self.reason, &self.finding_id, &self.error);
                 Settlement::Done
@@ -101,7 +103,8 @@ impl DeadLetter {
 
     /// Sends it and settles its message.
     pub async fn send_and_settle<Q: Queue, L, I>(self, shared: &Shared<Q, L, I>, ticket: Ticket) {
-        let settlement = self.send(shared).await;
+        let Delivery { message_id, origin, .. } = ticket.delivery();
+        let settlement = self.send(shared).instrument(spans::rejected(message_id, origin.as_ref())).await;
         ticket.settle(settlement);
     }
 

@@ -1,5 +1,6 @@
 //! A message in flight here: who still needs it, and how to give it back.
 
+use opentelemetry::trace::SpanContext;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(super) struct Delivery {
     pub receive_count: u32,
     pub first_received_at: Option<i64>,
     pub attributes: BTreeMap<String, String>,
+    /// What the trace of its finding is linked to.
+    pub origin: Option<SpanContext>,
     state: Mutex<State>,
     settled: mpsc::UnboundedSender<Settled>,
     _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
@@ -99,6 +102,7 @@ pub(super) struct Arrived {
     pub receive_count: u32,
     pub first_received_at: Option<i64>,
     pub attributes: BTreeMap<String, String>,
+    pub origin: Option<SpanContext>,
     pub visible_at: Instant,
     pub permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -119,6 +123,7 @@ impl InFlight {
             receive_count: arrived.receive_count,
             first_received_at: arrived.first_received_at,
             attributes: arrived.attributes,
+            origin: arrived.origin,
             state: Mutex::new(State { receipt_handle: arrived.receipt_handle, visible_at: arrived.visible_at }),
             settled: settled.clone(),
             _permits: arrived.permits,
@@ -167,6 +172,7 @@ mod tests {
             receive_count: 1,
             first_received_at: None,
             attributes: BTreeMap::new(),
+            origin: None,
             visible_at: Instant::now(),
             permits: (
                 Arc::clone(&semaphore).try_acquire_owned().unwrap(),

@@ -14,11 +14,13 @@ use crate::ledger::{ClaimRef, Finish, Ledger, Record, Replayed, Status, Step, Wr
 use crate::mitigation::{self, ActionError, IotControl, Job, Journal};
 use crate::policy::{Action, Facts, Mode, Verdict, decide};
 use crate::queue::Queue;
+use crate::telemetry::spans;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 /// When a message comes back that was throttled or locked out, at most.
 pub(super) const POSTPONED: Duration = Duration::from_secs(10);
@@ -136,7 +138,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
         () = shared.breaker.paused() => {
             return Outcome::Postpone("the worker paused before it was begun".to_owned(), shared.elsewhere());
         }
-        permit = async { Some(permits?.acquire().await) } => permit,
+        permit = async { Some(permits?.acquire().await) }.instrument(spans::wait()) => permit,
     };
     // A finding that kills its worker over and over again must not live for ever.
     if task.record.attempts >= shared.policy.retry.max_attempts {
@@ -151,7 +153,7 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
     let worked = async {
         match &task.work {
             Work::Finding(finding) => mitigate(shared, &iot, task, finding, claim, progress, rule).await,
-            Work::Summary(summary) => expand(shared, task, summary, claim, progress).await,
+            Work::Summary(summary) => expand(shared, task, summary, claim, progress).instrument(spans::expand()).await,
         }
     };
     match AssertUnwindSafe(worked).catch_unwind().await {
@@ -211,7 +213,7 @@ async fn mitigate<Q: Queue, L: Ledger, I: IotControl>(
         Verdict::Delegate(names) => Remedy::Delegate(names),
     };
     if shared.policy.verify_finding
-        && let Some(outcome) = defender_disagrees(shared, finding, claim).await
+        && let Some(outcome) = defender_disagrees(shared, finding, claim).instrument(spans::authenticate()).await
     {
         return outcome;
     }
@@ -331,7 +333,9 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
         _ => None,
     };
     let finish = Finish { claim, status, attempts, retry_at, rule, detail, steps };
-    let settlement = match write_down(shared, &finish).await {
+    let written = write_down(shared, &finish).instrument(spans::finish()).await;
+    spans::ended(&finish, &written);
+    let settlement = match written {
         Ok(()) => {
             shared.telemetry.finished(&finish, &task.record.subject.check, &task.record.subject.resource_id);
             match status {

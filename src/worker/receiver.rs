@@ -7,12 +7,14 @@ use super::signatures::{check, is_sealed};
 use crate::aws::{CallError, Class};
 use crate::finding::{Arrival, decode, decode_sealed};
 use crate::queue::{BATCH, Queue, Received};
+use crate::telemetry::spans;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 /// What a message holds, and the hold on the message.
 #[derive(Debug)]
@@ -93,7 +95,9 @@ pub(super) async fn receive<Q, L, I>(
                 if !messages.is_empty() {
                     shared.telemetry.messages_received(messages.len());
                 }
-                take_in(&shared, &bounds, messages, permits, asked, &incoming, &tasks).await;
+                let span = if messages.is_empty() { Span::none() } else { spans::receive(messages.len()) };
+                let taken_in = take_in(&shared, &bounds, messages, permits, asked, &incoming, &tasks);
+                taken_in.instrument(span).await;
             }
             Err(error) => {
                 drop(permits);
@@ -163,12 +167,14 @@ async fn take_in<Q, L, I>(
             shared.oldest_message.received(shared.clock.now_ms().saturating_sub(sent_at));
         }
         let arrivals = decode(&message.body, &shared.config.origin);
+        let origin = spans::origin(&message);
         let arrived = Arrived {
             message_id: message.message_id,
             receipt_handle: message.receipt_handle,
             receive_count: message.receive_count,
             first_received_at: message.first_received_at,
             attributes: message.attributes,
+            origin,
             visible_at: asked + shared.config.lease,
             permits: (permit, bytes),
         };

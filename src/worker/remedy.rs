@@ -8,8 +8,10 @@ use crate::ledger::{ClaimRef, Gate, Ledger, Status};
 use crate::mitigation::{self, ActionError, Effect, IotControl, Job, Paced};
 use crate::policy::Action;
 use crate::queue::Queue;
+use crate::telemetry::spans;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// How long a policy may be locked by one finding. The lock is not renewed: this is several times what its four calls take when
 /// a hundred others wait for the same budget. A worker that dies holding it delays other findings on that policy; the takeover of
@@ -69,7 +71,7 @@ pub(super) async fn of_earlier_task<Q: Queue, L: Ledger, I: IotControl>(
     if let Err(outcome) = enter(shared, job, &entry, claim, progress).await {
         return Some(outcome);
     }
-    let (steps, result) = defender::hear(&hand(shared, job, claim), steps).await;
+    let (steps, result) = defender::hear(&hand(shared, job, claim), steps).instrument(spans::delegate()).await;
     progress.reached().steps = steps;
     Some(outcome(shared, claim, progress, result?))
 }
@@ -90,7 +92,9 @@ pub(super) async fn by<Q: Queue, L: Ledger, I: IotControl>(
     let steps = progress.reached().steps.clone();
     let (steps, result) = match remedy {
         Remedy::Act(actions) => mitigation::apply(job, actions, steps).await,
-        Remedy::Delegate(names) => hand_over(&hand(shared, job, claim), names, steps).await,
+        Remedy::Delegate(names) => {
+            hand_over(&hand(shared, job, claim), names, steps).instrument(spans::delegate()).await
+        }
     };
     progress.reached().steps = steps;
     outcome(shared, claim, progress, result)
