@@ -55,6 +55,9 @@ pub struct RunArgs {
     /// The policy file; without one, the embedded default decides (see `fleetwarden policy default`)
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// The policy itself, where no file can be had: a task definition holds it in the variable
+    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML")]
+    pub policy_text: Option<String>,
     /// Overrides the policy's mode: observe decides and records, enforce acts
     #[arg(long, env = "FLEETWARDEN_MODE", value_enum)]
     pub mode: Option<Mode>,
@@ -117,6 +120,20 @@ fn account(text: &str) -> Result<String, String> {
     if digits { Ok(text.to_owned()) } else { Err("an account id has 12 digits".to_owned()) }
 }
 
+/// Loads the policy from `file` or from `text`, or the default. An empty text is none.
+fn load_policy_or_text(file: Option<&PathBuf>, text: Option<&str>) -> Result<Policy, CliError> {
+    match (file, text.filter(|text| !text.trim().is_empty())) {
+        (Some(file), Some(_)) => Err(CliError::Usage(format!(
+            "there are two policies, the file {} and the text of FLEETWARDEN_POLICY_TEXT: unset one of FLEETWARDEN_POLICY and FLEETWARDEN_POLICY_TEXT",
+            file.display()
+        ))),
+        (None, Some(text)) => {
+            Policy::load(text, "FLEETWARDEN_POLICY_TEXT").map_err(|errors| CliError::Usage(errors.to_string()))
+        }
+        (file, None) => load_policy(file),
+    }
+}
+
 /// Loads the policy file, or the default.
 pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
     let (text, name) = match file {
@@ -140,7 +157,7 @@ pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
 ///
 /// Usage: everything that is wrong with policy, arguments or deployment, before the first receive. Failed: see [`Ended`].
 pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
-    let mut policy = load_policy(args.policy.as_ref())?;
+    let mut policy = load_policy_or_text(args.policy.as_ref(), args.policy_text.as_deref())?;
     if let Some(mode) = args.mode {
         policy.set_mode(mode);
     }
@@ -278,5 +295,27 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
             }
             print::line(&table.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_may_come_as_text_and_an_empty_one_is_none() {
+        let policy = load_policy_or_text(None, Some("version: 1\nmode: enforce\nrules: []\n")).unwrap();
+        assert_eq!((policy.mode, policy.rules.len()), (Mode::Enforce, 0));
+        let default = load_policy_or_text(None, Some(" \n")).unwrap();
+        assert_eq!(default.rules.len(), load_policy(None).unwrap().rules.len());
+    }
+
+    #[test]
+    fn mistakes_in_a_text_are_told_in_place_and_two_policies_are_refused() {
+        let mistake = load_policy_or_text(None, Some("version: 1\nmod: enforce\nrules: []\n")).unwrap_err().to_string();
+        assert!(mistake.contains("FLEETWARDEN_POLICY_TEXT:2:1: "), "{mistake}");
+        let file = PathBuf::from("policy.yaml");
+        let two = load_policy_or_text(Some(&file), Some("version: 1\nrules: []\n")).unwrap_err().to_string();
+        assert!(two.contains("policy.yaml") && two.contains("unset one"), "{two}");
     }
 }
