@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import signal
+import socket
 import subprocess
+import time
 
 import aws
 import templates
@@ -41,12 +44,12 @@ def check():
     assert [rule["FromPort"] for rule in group["IpPermissionsEgress"]] == [443], group
 
 
-def environment():
-    """What the container gets, but for the port, which others may hold here."""
+def environment(port=0):
+    """What the container gets, but for the port: another may hold that here."""
     [container] = definition()["containerDefinitions"]
     variables = {variable["name"]: variable["value"] for variable in container["environment"]}
     assert variables["FLEETWARDEN_METRICS"] == "emf" and variables["FLEETWARDEN_HTTP"], variables
-    return {**os.environ, **variables, "FLEETWARDEN_HTTP": "127.0.0.1:0"}
+    return {**os.environ, **variables, "FLEETWARDEN_HTTP": f"127.0.0.1:{port}"}
 
 
 def run():
@@ -75,6 +78,31 @@ def run():
         assert {value for name, value in counts if name.startswith("ApproximateNumber")} == {"0"}, (url, counts)
     print(f"  {finding} was published twice and is observed once, by the policy in the task definition")
     return _metrics(ran.stdout)
+
+
+def live():
+    """The container's health check finds a worker well, and a worker that is told to stop ends well within its time."""
+    [container] = templates.load("service.yaml")["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    kind, program, *arguments = container["HealthCheck"]["Command"]
+    assert (kind, program) == ("CMD", "/usr/local/bin/fleetwarden"), container["HealthCheck"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        variables = environment(free.getsockname()[1])
+    check = ["fleetwarden", *arguments]
+    assert subprocess.run(check, env=variables, capture_output=True).returncode != 0, "no worker runs yet"
+    worker = subprocess.Popen(["fleetwarden", "run"], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + container["HealthCheck"]["StartPeriod"]
+        while subprocess.run(check, env=variables, capture_output=True).returncode != 0:
+            assert worker.poll() is None, worker.communicate()
+            assert time.monotonic() < deadline, "the health check fails"
+            time.sleep(0.2)
+        worker.send_signal(signal.SIGTERM)
+        output = worker.communicate(timeout=container["StopTimeout"])
+        assert worker.returncode == 0, output
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def _metrics(output):
