@@ -3,10 +3,11 @@
 use super::ask::agreed;
 use super::audit::trouble;
 use super::mitigate_print::{print_delegated, print_enqueued, print_nothing, print_plan};
+use super::policy_source::load_policy;
 use super::quotas::Quotas;
 use super::random::{run_id, seed};
 use super::replay::{caller, note};
-use super::run::{load_policy, stop_on_signals, worker_name};
+use super::run::{stop_on_signals, worker_name};
 use super::{CliError, OutputFormat, bar::Bar, print};
 use crate::aws::{CallError, Class, Clients, load_config};
 use crate::budget::{BudgetConfig, Budgets, Fleet};

@@ -18,6 +18,7 @@ mod mitigate_print;
 pub mod output;
 mod policy;
 mod policy_permissions;
+mod policy_source;
 mod print;
 mod quotas;
 mod random;

@@ -1,6 +1,7 @@
 //! `fleetwarden run`: the worker.
 
 use super::healthcheck::address;
+use super::policy_source::named_policy;
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::random::seed;
 use super::{CliError, OutputFormat, print};
@@ -59,6 +60,9 @@ pub struct RunArgs {
     /// The policy file; without one, the embedded default decides (see `fleetwarden policy default`)
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// The policy itself, where no file can be had: a task definition holds it in the variable
+    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML")]
+    pub policy_text: Option<String>,
     /// Overrides the policy's mode: observe decides and records, enforce acts
     #[arg(long, env = "FLEETWARDEN_MODE", value_enum)]
     pub mode: Option<Mode>,
@@ -128,38 +132,13 @@ fn account(text: &str) -> Result<String, String> {
     if digits { Ok(text.to_owned()) } else { Err("an account id has 12 digits".to_owned()) }
 }
 
-/// Loads the policy file, or the default.
-pub(super) fn load_policy(file: Option<&PathBuf>) -> Result<Policy, CliError> {
-    named_policy(file).map(|(policy, _)| policy)
-}
-
-/// The policy, and what people tell it by: the file's name, and the beginning of its text's SHA-256, as `sha256sum` prints it.
-fn named_policy(file: Option<&PathBuf>) -> Result<(Policy, String), CliError> {
-    let (text, place, name) = match file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                CliError::Usage(format!(
-                    "cannot read the policy {}: {error}; give --policy an existing file",
-                    file.display()
-                ))
-            })?;
-            let name = file.file_name().map(Path::new).unwrap_or(file).display().to_string();
-            (text, file.display().to_string(), name)
-        }
-        None => (Policy::default_text().to_owned(), "the default policy".to_owned(), "default".to_owned()),
-    };
-    let digest: String = Sha256::digest(&text).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let policy = Policy::load(&text, &place).map_err(|errors| CliError::Usage(errors.to_string()))?;
-    Ok((policy, format!("{name} {digest}")))
-}
-
 /// Runs the worker to its end.
 ///
 /// # Errors
 ///
 /// Usage: everything that is wrong with policy, arguments or deployment, before the first receive. Failed: see [`Ended`].
 pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
-    let (mut policy, policy_name) = named_policy(args.policy.as_ref())?;
+    let (mut policy, policy_name) = named_policy(args.policy.as_ref(), args.policy_text.as_deref())?;
     if let Some(mode) = args.mode {
         policy.set_mode(mode);
     }
@@ -310,5 +289,27 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
             }
             print::line(&table.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_may_come_as_text_and_an_empty_one_is_none() {
+        let policy = load_policy_or_text(None, Some("version: 1\nmode: enforce\nrules: []\n")).unwrap();
+        assert_eq!((policy.mode, policy.rules.len()), (Mode::Enforce, 0));
+        let default = load_policy_or_text(None, Some(" \n")).unwrap();
+        assert_eq!(default.rules.len(), load_policy(None).unwrap().rules.len());
+    }
+
+    #[test]
+    fn mistakes_in_a_text_are_told_in_place_and_two_policies_are_refused() {
+        let mistake = load_policy_or_text(None, Some("version: 1\nmod: enforce\nrules: []\n")).unwrap_err().to_string();
+        assert!(mistake.contains("FLEETWARDEN_POLICY_TEXT:2:1: "), "{mistake}");
+        let file = PathBuf::from("policy.yaml");
+        let two = load_policy_or_text(Some(&file), Some("version: 1\nrules: []\n")).unwrap_err().to_string();
+        assert!(two.contains("policy.yaml") && two.contains("unset one"), "{two}");
     }
 }

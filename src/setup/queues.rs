@@ -140,3 +140,24 @@ async fn make(
 fn hours(duration: Duration) -> u64 {
     duration.as_secs() / 3600
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_template_makes_the_queues_that_setup_makes() {
+        let template: Value = serde_saphyr::from_str(include_str!("../../infra/line.yaml")).unwrap();
+        let properties = |resource: &str| &template["Resources"][resource]["Properties"];
+        let queue = properties("Queue");
+        assert_eq!(queue["VisibilityTimeout"], VISIBILITY.as_secs());
+        assert_eq!(queue["ReceiveMessageWaitTimeSeconds"], WAIT.as_secs());
+        assert_eq!(queue["MessageRetentionPeriod"], RETENTION.as_secs());
+        assert_eq!(queue["RedrivePolicy"]["maxReceiveCount"], MAX_RECEIVE_COUNT);
+        assert_eq!(queue["RedrivePolicy"]["deadLetterTargetArn"], "DeadLetterQueue.Arn");
+        let dead_letters = properties("DeadLetterQueue");
+        assert_eq!(dead_letters["VisibilityTimeout"], VISIBILITY.as_secs());
+        assert_eq!(dead_letters["MessageRetentionPeriod"], DEAD_LETTER_RETENTION.as_secs());
+    }
+}

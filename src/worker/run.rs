@@ -153,3 +153,22 @@ async fn is_empty<Q: Queue, L, I>(shared: &Shared<Q, L, I>) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_template_gives_a_task_the_time_that_it_takes_to_stop() {
+        let template: Value = serde_saphyr::from_str(include_str!("../../infra/service.yaml")).unwrap();
+        let container = &template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"][0];
+        let variables = container["Environment"].as_array().unwrap();
+        let drain = variables.iter().find(|variable| variable["Name"] == "FLEETWARDEN_DRAIN").unwrap();
+        let drain: jiff::SignedDuration = drain["Value"].as_str().unwrap().parse().unwrap();
+        // Work that is aborted, the heart, the last records, the last acknowledgements.
+        let longest = Duration::try_from(drain).unwrap() + 4 * FLUSH;
+        let allowed = Duration::from_secs(container["StopTimeout"].as_u64().unwrap());
+        assert!(longest < allowed && allowed <= Duration::from_secs(120), "{longest:?} in {allowed:?}");
+    }
+}

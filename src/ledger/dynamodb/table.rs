@@ -196,3 +196,28 @@ fn unfit(table: &str, description: &TableDescription) -> Result<(), String> {
         None => Err(format!("the table {table} has no index {ATTENTION_INDEX}: make a table with `fleetwarden setup`")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_template_makes_the_table_that_setup_makes() {
+        let template: Value = serde_saphyr::from_str(include_str!("../../../infra/line.yaml")).unwrap();
+        let table = &template["Resources"]["Table"]["Properties"];
+        let attribute = |name, kind| json!({ "AttributeName": name, "AttributeType": kind });
+        let key = |name, kind| json!({ "AttributeName": name, "KeyType": kind });
+        assert_eq!(table["BillingMode"], BillingMode::PayPerRequest.as_str());
+        let attributes = [attribute(item::ID, "S"), attribute(item::ATTENTION, "S"), attribute(item::UPDATED_AT, "N")];
+        assert_eq!(table["AttributeDefinitions"], json!(attributes));
+        assert_eq!(table["KeySchema"], json!([key(item::ID, "HASH")]));
+        let index = json!({
+            "IndexName": ATTENTION_INDEX,
+            "KeySchema": [key(item::ATTENTION, "HASH"), key(item::UPDATED_AT, "RANGE")],
+            "Projection": { "ProjectionType": "ALL" },
+        });
+        assert_eq!(table["GlobalSecondaryIndexes"], json!([index]));
+        assert_eq!(table["TimeToLiveSpecification"], json!({ "AttributeName": item::EXPIRES_AT, "Enabled": true }));
+    }
+}
