@@ -6,6 +6,7 @@ mod classify;
 mod clients;
 mod error;
 mod fate;
+mod observe;
 pub mod syntax;
 
 pub use certificates::{CertificateSource, MemoryCertificates, SnsCertificates};
@@ -14,3 +15,4 @@ pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};
 pub use error::{CallError, Class};
 pub(crate) use fate::Call;
 pub use fate::{Fair, Fate, Fates, Script};
+pub use observe::CallObserver;

@@ -12,6 +12,7 @@ mod failed_checks;
 mod findings;
 mod findings_verify;
 mod letters;
+mod metrics;
 mod mitigate;
 mod mitigate_print;
 pub mod output;

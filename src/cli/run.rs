@@ -12,7 +12,7 @@ use crate::mitigation::AwsIot;
 use crate::policy::{Mode, Policy};
 use crate::queue::SqsQueue;
 use crate::setup::{check_delegates, check_deployment};
-use crate::telemetry::{Counts, Telemetry};
+use crate::telemetry::{Counts, Emf, Telemetry};
 use crate::worker::{Ended, Worker, WorkerConfig};
 use clap::Args;
 use std::path::PathBuf;
@@ -86,9 +86,22 @@ pub struct RunArgs {
     /// The audited account, for messages that do not say (raw delivery); default: the queue's own
     #[arg(long, env = "FLEETWARDEN_ACCOUNT", value_parser = account, value_name = "ID")]
     pub account: Option<String>,
+    /// Metrics on standard output, every minute and at the end: emf is for CloudWatch (see `fleetwarden metrics`)
+    #[arg(long, env = "FLEETWARDEN_METRICS", value_enum, default_value_t, value_name = "FORMAT")]
+    pub metrics: MetricsFormat,
     /// This worker's name in the ledger, unique in the fleet; default: host and process
     #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME")]
     pub worker_id: Option<String>,
+}
+
+/// `--metrics`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MetricsFormat {
+    /// Nothing is printed.
+    #[default]
+    None,
+    /// CloudWatch's Embedded Metric Format, a line of JSON each
+    Emf,
 }
 
 /// Reads a duration such as `60s`, within bounds; the error says how to write one.
@@ -150,7 +163,8 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         return Err(CliError::Usage(problems.join("\n")));
     }
     let config = load_config().await.map_err(CliError::Usage)?;
-    let clients = Clients::new(&config);
+    let telemetry = Arc::new(Telemetry::default());
+    let clients = Clients::observed(&config, Arc::clone(&telemetry) as _);
     let authenticates = policy.mode == Mode::Enforce && policy.verify_finding;
     let deployment =
         check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table, authenticates)
@@ -172,7 +186,6 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         check_delegates(&iot, &policy).await.map_err(|problems| CliError::Usage(problems.join("\n")))?;
     }
 
-    let telemetry = Arc::new(Telemetry::default());
     quotas.settle(&clients.service_quotas, &telemetry).await;
 
     let clock = Clock::system();
@@ -199,6 +212,8 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         telemetry: Arc::clone(&telemetry),
         seed: worker_config.seed,
     };
+    // Kept to the end of this function, for the last reading of the metrics.
+    let budgets = Arc::new(Budgets::shared(&quotas.budget(), &fleet));
     let worker = Worker {
         config: worker_config,
         policy,
@@ -207,12 +222,16 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         ledger,
         iot,
         certificates: Arc::new(SnsCertificates::new(&config)),
-        budgets: Arc::new(Budgets::shared(&quotas.budget(), &fleet)),
+        budgets: Arc::clone(&budgets),
         telemetry: Arc::clone(&telemetry),
-        clock,
+        clock: clock.clone(),
     };
-    let ended = worker.run(stop_on_signals()?).await;
-    report(&telemetry.counts(), &ended, output);
+    let work = worker.run(stop_on_signals()?);
+    let ended = match args.metrics {
+        MetricsFormat::None => work.await,
+        MetricsFormat::Emf => Emf::new(Arc::clone(&telemetry), clock, &args.table).during(work, print::line).await,
+    };
+    report(&telemetry.counts(), &ended, args.metrics, output);
     match ended {
         Ended::Drained | Ended::Empty | Ended::CutShort => Ok(()),
         Ended::Broken(reason) => Err(CliError::Failed(format!("stopped with the queue not empty: {reason}"))),
@@ -250,7 +269,7 @@ pub(super) fn stop_on_signals() -> Result<CancellationToken, CliError> {
     Ok(stop)
 }
 
-fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
+fn report(counts: &Counts, ended: &Ended, metrics: MetricsFormat, output: OutputFormat) {
     let how = match ended {
         Ended::Drained => "drained",
         Ended::Empty => "queue empty",
@@ -258,7 +277,14 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
         Ended::Broken(_) => "stopped: the account refuses",
     };
     match output {
-        OutputFormat::Json => print::json(&serde_json::json!({ "ended": how, "counts": counts })),
+        OutputFormat::Json => {
+            let report = serde_json::json!({ "ended": how, "counts": counts });
+            match metrics {
+                MetricsFormat::None => print::json(&report),
+                // Every line a document, the last one too.
+                MetricsFormat::Emf => print::line(&report.to_string()),
+            }
+        }
         OutputFormat::Table => {
             let rows = [
                 ("received", counts.received),

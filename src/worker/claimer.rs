@@ -4,7 +4,7 @@ use super::batch::gather;
 use super::bundle::split;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
-use super::delivery::{Delivery, Settlement, Ticket};
+use super::delivery::{Delivery, Settlement, Ticket, Why};
 use super::lines::{Place, TooLong};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
@@ -74,11 +74,11 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
 ) -> Option<Wish> {
     let Incoming { mut arrivals, ticket } = message;
     if shared.stop.is_cancelled() {
-        ticket.settle(Settlement::Park(Duration::ZERO));
+        ticket.settle(Settlement::Park(Why::Stopping, Duration::ZERO));
         return None;
     }
     if shared.breaker.is_paused() {
-        ticket.settle(Settlement::Park(shared.elsewhere()));
+        ticket.settle(Settlement::Park(Why::Paused, shared.elsewhere()));
         return None;
     }
     if arrivals.len() > 1 {
@@ -115,7 +115,7 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             Some(Wish { work, request, source: arrival.source, place })
         }
         Met::TooEarly(ticket) => {
-            ticket.settle(Settlement::Park(BUSY.0 + shared.jitter(BUSY.0)));
+            ticket.settle(Settlement::Park(Why::Busy, BUSY.0 + shared.jitter(BUSY.0)));
             None
         }
         Met::Follows => {
@@ -143,7 +143,7 @@ fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<
         Ok(place) => Some(place),
         Err(TooLong { operation, back_in }) => {
             shared.telemetry.over_budget(key, operation, back_in);
-            shared.claims.end(key, Settlement::Park(back_in));
+            shared.claims.end(key, Settlement::Park(Why::Budget, back_in));
             None
         }
     }
@@ -212,7 +212,7 @@ async fn claim<Q: Queue, L: Ledger, I: IotControl>(
             Ok(ClaimOutcome::Busy { until }) => {
                 shared.telemetry.claim_busy(&key);
                 let delay = busy_delay(&shared, &key, until);
-                shared.claims.end(&key, Settlement::Park(delay));
+                shared.claims.end(&key, Settlement::Park(Why::Busy, delay));
             }
             Ok(ClaimOutcome::Mismatch) => {
                 let Wish { request, source, .. } = wish;
@@ -245,7 +245,8 @@ async fn refuse<Q: Queue, L, I>(shared: &Shared<Q, L, I>, key: &str, letter: imp
 }
 
 fn not_claimed<Q, L, I>(shared: &Shared<Q, L, I>, key: &str) {
-    shared.claims.end(key, Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
+    let delay = Duration::from_secs(1) + shared.jitter(AFTER_FAILURE);
+    shared.claims.end(key, Settlement::Park(Why::CallFailed, delay));
 }
 
 /// Doubles with every delivery of the message, and never lasts beyond the other claim's lease.
@@ -262,7 +263,8 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
     claim: Claim,
     tasks: &TaskTracker,
 ) {
-    shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
+    let age = shared.age(&claim.record.subject.key);
+    shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over, age);
     let shared = Arc::clone(shared);
     let Wish { work, source, place, .. } = wish;
     tasks.spawn(process(shared, Task { work, record: claim.record, source, place }));

@@ -12,7 +12,46 @@ pub(super) enum Settlement {
     /// All that it asked for is on record: delete it.
     Done,
     /// Give it back, invisible for so long.
-    Park(Duration),
+    Park(Why, Duration),
+}
+
+/// Why a message is given back: a label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The budget of one of its calls cannot serve it soon.
+    Budget,
+    /// Another claim holds its finding, or a retry is not due.
+    Busy,
+    /// An attempt failed.
+    Retry,
+    /// Not tried, through no fault of its own: throttled, or its resource is in another finding's hands.
+    Postponed,
+    /// The breaker is open.
+    Paused,
+    /// The worker stops.
+    Stopping,
+    /// A call to the queue, the ledger or for a certificate failed.
+    CallFailed,
+    /// Another worker took its finding over.
+    ClaimLost,
+    /// Its work ended without a word.
+    Panicked,
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Busy => "busy",
+            Self::Retry => "retry",
+            Self::Postponed => "postponed",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::CallFailed => "call_failed",
+            Self::ClaimLost => "claim_lost",
+            Self::Panicked => "panicked",
+        }
+    }
 }
 
 /// A message whose work is over.
@@ -28,6 +67,7 @@ pub(super) struct Delivery {
     pub message_id: String,
     pub receive_count: u32,
     pub first_received_at: Option<i64>,
+    pub sent_at: Option<i64>,
     pub attributes: BTreeMap<String, String>,
     state: Mutex<State>,
     settled: mpsc::UnboundedSender<Settled>,
@@ -82,7 +122,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.spent {
-            self.delivery.settle(Settlement::Park(AFTER_PANIC));
+            self.delivery.settle(Settlement::Park(Why::Panicked, AFTER_PANIC));
         }
     }
 }
@@ -98,6 +138,7 @@ pub(super) struct Arrived {
     pub receipt_handle: String,
     pub receive_count: u32,
     pub first_received_at: Option<i64>,
+    pub sent_at: Option<i64>,
     pub attributes: BTreeMap<String, String>,
     pub visible_at: Instant,
     pub permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
@@ -118,6 +159,7 @@ impl InFlight {
             message_id: arrived.message_id.clone(),
             receive_count: arrived.receive_count,
             first_received_at: arrived.first_received_at,
+            sent_at: arrived.sent_at,
             attributes: arrived.attributes,
             state: Mutex::new(State { receipt_handle: arrived.receipt_handle, visible_at: arrived.visible_at }),
             settled: settled.clone(),
@@ -166,6 +208,7 @@ mod tests {
             receipt_handle: handle.into(),
             receive_count: 1,
             first_received_at: None,
+            sent_at: None,
             attributes: BTreeMap::new(),
             visible_at: Instant::now(),
             permits: (
@@ -190,6 +233,6 @@ mod tests {
         let (settled, mut outcomes) = mpsc::unbounded_channel();
         let in_flight = InFlight::default();
         drop(in_flight.admit(arrived("m", "h1"), &settled));
-        assert_eq!(outcomes.try_recv().unwrap().settlement, Settlement::Park(AFTER_PANIC));
+        assert_eq!(outcomes.try_recv().unwrap().settlement, Settlement::Park(Why::Panicked, AFTER_PANIC));
     }
 }

@@ -159,6 +159,7 @@ async fn take_in<Q, L, I>(
             receipt_handle: message.receipt_handle,
             receive_count: message.receive_count,
             first_received_at: message.first_received_at,
+            sent_at: message.sent_at,
             attributes: message.attributes,
             visible_at: asked + shared.config.lease,
             permits: (permit, bytes),
