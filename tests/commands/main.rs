@@ -13,6 +13,7 @@ mod audit_workshop;
 mod authenticity;
 mod bench;
 mod dlq;
+mod metrics;
 mod mitigate;
 mod native_move;
 mod quotas;
