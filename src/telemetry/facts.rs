@@ -26,6 +26,9 @@ impl Default for Telemetry {
     }
 }
 
+/// Request ids that one line names, a comma between them; the record has them all.
+const MAX_REQUESTS: usize = 5;
+
 /// The finding's id, for the ledger's key; an audit's expansion stays as it is.
 fn id(key: &str) -> &str {
     key.strip_prefix("finding#").unwrap_or(key)
@@ -130,25 +133,28 @@ impl Telemetry {
     pub(crate) fn finished(&self, finish: &Finish, subject: &Subject, before: &[Step], age: Option<Duration>) {
         let check = labels::check(&subject.check);
         self.metrics.outcomes.of([check, finish.status.as_str()]).inc();
-        for step in finish.steps.iter().filter(|step| !before.iter().any(|known| is_same(known, step))) {
-            if let Some((action, outcome)) = labels::action(step) {
-                self.metrics.actions.of([check, action, outcome]).inc();
-            }
+        let new: Vec<&Step> =
+            finish.steps.iter().filter(|step| !before.iter().any(|known| is_same(known, step))).collect();
+        for (action, outcome) in new.iter().filter_map(|step| labels::action(step)) {
+            self.metrics.actions.of([check, action, outcome]).inc();
         }
         if let (Status::Mitigated, Some(age)) = (finish.status, age) {
             self.metrics.time_to_mitigate.observe(age.as_secs_f64());
         }
+        let requests = new.iter().filter_map(|step| step.request_id.as_deref());
+        let request_id = requests.take(MAX_REQUESTS).collect::<Vec<_>>().join(",");
+        let request_id = Some(request_id).filter(|ids| !ids.is_empty());
         let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
         let (epoch, attempts, detail) = (finish.claim.epoch, finish.attempts, &finish.detail);
         match finish.status {
             Status::Waiting | Status::Claimed => {
-                tracing::info!(finding, check, resource, epoch, attempts, detail, "will be tried again");
+                tracing::info!(finding, check, resource, epoch, attempts, detail, request_id, "will be tried again");
             }
             // Told when the dead letter was sent, which comes first.
             Status::Dead => {}
             status => {
                 let rule = finish.rule.as_deref().unwrap_or("-");
-                tracing::info!(finding, check, resource, epoch, rule, detail, "{status}");
+                tracing::info!(finding, check, resource, epoch, rule, detail, request_id, "{status}");
             }
         }
     }

@@ -181,6 +181,7 @@ mod tests {
             outcome,
             detail: String::new(),
             at: 0,
+            request_id: None,
         };
         let changed = step("UPDATE_DEVICE_CERTIFICATE", StepOutcome::Changed);
         assert_eq!(action(&changed), Some(("UPDATE_DEVICE_CERTIFICATE", "changed")));

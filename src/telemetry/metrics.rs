@@ -213,9 +213,9 @@ metrics! {
     message_age: Histogram(WAY) "message_age_at_claim_seconds" [] emf [[]]
         "From when a message was sent to the queue (SentTimestamp of SQS) until its finding was claimed; a takeover counts anew";
     findings_received: Counter "findings_received_total" [] emf [[]]
-        "Findings decoded, duplicates included";
+        "Findings decoded, redeliveries and duplicates included";
     summaries_received: Counter "summaries_received_total" [] emf []
-        "Audit summaries decoded, duplicates included";
+        "Audit summaries decoded, redeliveries and duplicates included";
     signatures_verified: Counter "signatures_verified_total" [] emf []
         "Signatures of SNS notifications that were checked and found genuine";
     duplicates: Counter "duplicates_total" [] emf [[]]

@@ -272,7 +272,8 @@ pub(super) fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error
         }
         ActionError::Call(error) => error,
     };
-    let text = format!("failed to {error}");
+    let request = error.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
+    let text = format!("failed to {error}{request}");
     match error.class {
         Class::Transient | Class::Unknown => {
             if of_iot(&error) {

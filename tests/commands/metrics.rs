@@ -51,6 +51,13 @@ async fn with_metrics_emf_every_line_of_standard_output_is_json_and_adds_up_to_t
     ] {
         assert_eq!(sum(&[name]), counted(count), "{name}: {sums:?}");
     }
+    // What CloudTrail knows the change by is on record, and in the log.
+    let shown = bench.run(&["findings", "show", "11111111-1111-4111-8111-111111111111", "--output", "json"]).await;
+    let record: Value = serde_json::from_str(&shown.out).unwrap();
+    let request = record["steps"][0]["request_id"].as_str().unwrap();
+    let told = |line: &&str| line.contains("mitigated") && line.contains(request) && line.contains("epoch=1");
+    assert_eq!(ran.err.lines().filter(told).count(), 1, "{request} is not in: {}", ran.err);
+
     for status in ["mitigated", "observed"] {
         assert_eq!(sum(&["Outcomes", status]), counted(status), "{sums:?}");
         assert_eq!(counted(status), Some(1.0), "{report}");

@@ -133,6 +133,7 @@ fn step(detail: &str) -> Step {
         outcome: StepOutcome::Changed,
         detail: detail.to_owned(),
         at: 1_790_000_000_123,
+        request_id: Some("0f1e2d3c-4b5a".to_owned()),
     }
 }
 
