@@ -69,7 +69,7 @@ impl Telemetry {
             verified: metrics.signatures_verified.get(),
             duplicates: metrics.duplicates.get(),
             claimed: metrics.claims.get(),
-            taken_over: metrics.claim_takeovers.get(),
+            taken_over: metrics.claims_resumed.get(),
             busy: metrics.claims_busy.get(),
             mitigated: ended(Status::Mitigated),
             compliant: ended(Status::Compliant),

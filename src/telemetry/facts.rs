@@ -5,7 +5,7 @@ use super::metrics::Metrics;
 use super::watch::Watching;
 use crate::aws::{CallError, CallObserver, Class};
 use crate::budget::{Operation, QuotaSource};
-use crate::ledger::{Finish, Status, Step, StepOutcome, Subject};
+use crate::ledger::{Claim, Finish, Record, Status, Step, StepOutcome, Subject};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -91,11 +91,11 @@ impl Telemetry {
     }
 
     /// `age` is that of the message, if the queue told when it was sent.
-    pub(crate) fn claim_won(&self, subject: &Subject, epoch: u64, taken_over: bool, age: Option<Duration>) {
+    pub(crate) fn claim_won(&self, claim: &Claim, age: Option<Duration>) {
+        let Claim { record: Record { subject, epoch, .. }, taken_over, lapsed } = claim;
         self.metrics.claims.inc();
-        if taken_over {
-            self.metrics.claim_takeovers.inc();
-        }
+        self.metrics.claims_resumed.inc_by(u64::from(*taken_over));
+        self.metrics.claim_takeovers.inc_by(u64::from(*lapsed));
         if let Some(age) = age {
             self.metrics.message_age.observe(age.as_secs_f64());
         }

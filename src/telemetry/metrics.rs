@@ -211,7 +211,7 @@ metrics! {
     messages_in_flight_limit: Gauge "messages_in_flight_limit" [] emf []
         "Messages that this process may hold (--max-in-flight)";
     message_age: Histogram(WAY) "message_age_at_claim_seconds" [] emf [[]]
-        "From when a message was sent to the queue (SentTimestamp of SQS) until its finding was claimed; a takeover counts anew";
+        "From when a message was sent to the queue (SentTimestamp of SQS) until its finding was claimed; every claim counts, retries too";
     findings_received: Counter "findings_received_total" [] emf [[]]
         "Findings decoded, redeliveries and duplicates included";
     summaries_received: Counter "summaries_received_total" [] emf []
@@ -221,9 +221,11 @@ metrics! {
     duplicates: Counter "duplicates_total" [] emf [[]]
         "Messages whose finding needed nothing more, or was in hand here already";
     claims: Counter "claims_total" [] emf [[]]
-        "Claims won, takeovers included";
+        "Claims won";
+    claims_resumed: Counter "claims_resumed_total" [] emf []
+        "Of them, claims that continued an earlier one: a retry that was due, a replay, a takeover";
     claim_takeovers: Counter "claim_takeovers_total" [] emf [[]]
-        "Claims that continued an earlier one: its lease had run out, its retry was due, or it was replayed";
+        "Of those, claims whose lease had run out: the worker that held it crashed, stalled or was cut off";
     claims_busy: Counter "claims_busy_total" [] emf []
         "Claims refused because another worker's lease was live or a retry not due";
     claims_lost: Counter "claims_lost_total" [] emf [[]]

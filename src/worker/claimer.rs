@@ -264,7 +264,7 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
     tasks: &TaskTracker,
 ) {
     let age = shared.age(&claim.record.subject.key);
-    shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over, age);
+    shared.telemetry.claim_won(&claim, age);
     let shared = Arc::clone(shared);
     let Wish { work, source, place, .. } = wish;
     tasks.spawn(process(shared, Task { work, record: claim.record, source, place }));
