@@ -75,3 +75,9 @@ fn every_reason_to_refuse_a_message_is_named() {
         );
     }
 }
+
+#[test]
+fn the_page_of_metrics_is_the_table_in_the_code() {
+    let same = read("docs/METRICS.md").trim_end() == fleetwarden::telemetry::markdown().trim_end();
+    assert!(same, "docs/METRICS.md is out of date; write it anew: cargo run -- metrics --markdown > docs/METRICS.md");
+}

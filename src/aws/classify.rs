@@ -7,7 +7,8 @@ use super::error::{CallError, Class};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::RequestId;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::interceptors::context::Error as OperationError;
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::error::Error;
 
@@ -122,6 +123,41 @@ where
         _ => said(&error, status),
     };
     CallError { class, operation, code, message, request_id }
+}
+
+/// The class of one attempt, before the SDK may try again: as if the call changed nothing.
+pub(super) fn class_of_attempt(
+    operation: &str,
+    error: &OrchestratorError<OperationError>,
+    response: Option<&HttpResponse>,
+) -> Class {
+    let effect = Effect::Read;
+    if error.is_timeout_error() {
+        return class_of_undelivered(effect, Cause::Other);
+    }
+    if let Some(connector) = error.as_connector_error() {
+        return class_of_undelivered(effect, chain_of(connector));
+    }
+    let Some(response) = response else { return class_of_unsent(&format!("{error:?}"), Cause::Other) };
+    let status = response.status().as_u16();
+    match wire_code(response) {
+        Some(code) if error.is_operation_error() => class_of_code(operation, effect, &code, Some(status)),
+        _ => class_of_status(effect, status),
+    }
+}
+
+/// The code of an answer that tells of an error: IoT has it in a header, DynamoDB and SQS in JSON, SNS in XML.
+fn wire_code(response: &HttpResponse) -> Option<String> {
+    if let Some(code) = response.headers().get("x-amzn-errortype") {
+        return Some(short_code(code));
+    }
+    let body = response.body().bytes()?;
+    if let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) {
+        return body.get("__type").or_else(|| body.get("code")).and_then(|code| code.as_str()).map(short_code);
+    }
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, rest) = body.split_once("<Code>")?;
+    rest.split_once("</Code>").map(|(code, _)| short_code(code))
 }
 
 /// The error of one entry of a batch, or of one PartiQL statement: a code inside an answer of status 200.

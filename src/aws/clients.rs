@@ -10,10 +10,13 @@
 //!
 //! The SDK has no attempt timeout of its own: a server that accepts and never answers would hang a worker for ever.
 
+use super::observe::{CallObserver, Observe};
 use super::request_id::NoteRequestId;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection is there within this, or the endpoint is down: the SDK's own default, which leaves room for one lost SYN (3 s).
@@ -52,36 +55,45 @@ pub struct Clients {
 impl Clients {
     /// Builds every client from one configuration (see [`load_config`]).
     pub fn new(config: &SdkConfig) -> Self {
+        Self::build(config, None)
+    }
+
+    /// The same clients, which tell of every attempt.
+    pub fn observed(config: &SdkConfig, observer: Arc<dyn CallObserver>) -> Self {
+        Self::build(config, Some(Observe(observer)))
+    }
+
+    fn build(config: &SdkConfig, observe: Option<Observe>) -> Self {
         let usual = timeouts(ATTEMPT_TIMEOUT);
         let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(FIRST_BACKOFF);
-        let sqs = aws_sdk_sqs::config::Builder::from(config)
-            .timeout_config(usual.clone())
-            .retry_config(retries.clone())
-            .build();
-        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
-            .timeout_config(usual.clone())
-            .retry_config(retries.clone())
-            .build();
-        let service_quotas = aws_sdk_servicequotas::config::Builder::from(config)
+        let mut sqs =
+            aws_sdk_sqs::config::Builder::from(config).timeout_config(usual.clone()).retry_config(retries.clone());
+        let mut dynamodb =
+            aws_sdk_dynamodb::config::Builder::from(config).timeout_config(usual.clone()).retry_config(retries.clone());
+        let mut service_quotas = aws_sdk_servicequotas::config::Builder::from(config)
             .timeout_config(timeouts(QUOTAS_TIMEOUT))
-            .retry_config(retries)
-            .build();
-        let iot = aws_sdk_iot::config::Builder::from(config)
+            .retry_config(retries);
+        let mut iot = aws_sdk_iot::config::Builder::from(config)
             .timeout_config(usual.clone())
             .retry_config(RetryConfig::disabled())
-            .interceptor(NoteRequestId)
-            .build();
-        let sns = aws_sdk_sns::config::Builder::from(config)
+            .interceptor(NoteRequestId);
+        let mut sns = aws_sdk_sns::config::Builder::from(config)
             .timeout_config(usual)
             .retry_config(RetryConfig::disabled())
-            .interceptor(NoteRequestId)
-            .build();
+            .interceptor(NoteRequestId);
+        if let Some(observe) = observe.map(SharedInterceptor::new) {
+            sqs.push_interceptor(observe.clone());
+            dynamodb.push_interceptor(observe.clone());
+            service_quotas.push_interceptor(observe.clone());
+            iot.push_interceptor(observe.clone());
+            sns.push_interceptor(observe);
+        }
         Self {
-            sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
-            iot: aws_sdk_iot::Client::from_conf(iot),
-            sns: aws_sdk_sns::Client::from_conf(sns),
-            service_quotas: aws_sdk_servicequotas::Client::from_conf(service_quotas),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            iot: aws_sdk_iot::Client::from_conf(iot.build()),
+            sns: aws_sdk_sns::Client::from_conf(sns.build()),
+            service_quotas: aws_sdk_servicequotas::Client::from_conf(service_quotas.build()),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
         }
     }

@@ -7,6 +7,7 @@ mod clients;
 mod error;
 mod fate;
 mod https;
+mod observe;
 mod request_id;
 pub mod syntax;
 
@@ -17,3 +18,4 @@ pub use error::{CallError, Class};
 pub(crate) use fate::Call;
 pub use fate::{Fair, Fate, Fates, Script};
 pub(crate) use https::{connect, said};
+pub use observe::CallObserver;

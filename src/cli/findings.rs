@@ -217,7 +217,7 @@ fn print_record(record: &Record) {
     if record.steps.is_empty() {
         return;
     }
-    let mut steps = print::table(&["action", "target", "outcome", "before", "detail", "at (UTC)"]);
+    let mut steps = print::table(&["action", "target", "outcome", "before", "detail", "request", "at (UTC)"]);
     for step in &record.steps {
         steps.add_row([
             step.action.clone(),
@@ -225,6 +225,7 @@ fn print_record(record: &Record) {
             json!(step.outcome).as_str().unwrap_or_default().to_owned(),
             step.prior.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             step.detail.clone(),
+            step.request_id.clone().unwrap_or_else(|| "-".to_owned()),
             print::moment(Some(step.at)),
         ]);
     }

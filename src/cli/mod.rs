@@ -13,6 +13,7 @@ mod findings;
 mod findings_verify;
 mod healthcheck;
 mod letters;
+mod metrics;
 mod mitigate;
 mod mitigate_print;
 pub mod output;

@@ -45,3 +45,26 @@ pub(super) fn named_policy(file: Option<&PathBuf>, text: Option<&str>) -> Result
     let policy = Policy::load(&text, &place).map_err(|errors| CliError::Usage(errors.to_string()))?;
     Ok((policy, format!("{name} {digest}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Mode;
+
+    #[test]
+    fn a_policy_may_come_as_text_and_an_empty_one_is_none() {
+        let (policy, _) = named_policy(None, Some("version: 1\nmode: enforce\nrules: []\n")).unwrap();
+        assert_eq!((policy.mode, policy.rules.len()), (Mode::Enforce, 0));
+        let (default, _) = named_policy(None, Some(" \n")).unwrap();
+        assert_eq!(default.rules.len(), load_policy(None).unwrap().rules.len());
+    }
+
+    #[test]
+    fn mistakes_in_a_text_are_told_in_place_and_two_policies_are_refused() {
+        let mistake = named_policy(None, Some("version: 1\nmod: enforce\nrules: []\n")).unwrap_err().to_string();
+        assert!(mistake.contains("FLEETWARDEN_POLICY_TEXT:2:1: "), "{mistake}");
+        let file = PathBuf::from("policy.yaml");
+        let two = named_policy(Some(&file), Some("version: 1\nrules: []\n")).unwrap_err().to_string();
+        assert!(two.contains("policy.yaml") && two.contains("unset one"), "{two}");
+    }
+}

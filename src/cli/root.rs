@@ -123,6 +123,8 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// One look at the queue, the dead letters and the ledger
     Status(status::StatusArgs),
+    /// Lists the metrics that a worker tells of itself, to Prometheus and to CloudWatch
+    Metrics(super::metrics::MetricsArgs),
 }
 
 /// Runs a command that needs neither a runtime nor AWS; `None` for one that [`execute`] runs.
@@ -156,5 +158,6 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Dlq(args) => dlq::run(&args, output).await,
         Command::Replay(args) => replay::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
+        Command::Metrics(args) => super::metrics::run(&args, output),
     }
 }

@@ -12,15 +12,14 @@ use crate::finding::Origin;
 use crate::health::{Board, serve};
 use crate::ledger::DynamoLedger;
 use crate::mitigation::AwsIot;
-use crate::policy::{Mode, Policy};
+use crate::policy::Mode;
 use crate::queue::SqsQueue;
 use crate::setup::{check_delegates, check_deployment};
-use crate::telemetry::{Counts, Telemetry};
+use crate::telemetry::{Counts, Emf, Telemetry};
 use crate::worker::{Ended, Vitals, Worker, WorkerConfig};
 use clap::Args;
-use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +96,9 @@ pub struct RunArgs {
     /// Serves /livez, /readyz (with the reason) and /metrics (Prometheus) at this address, such as 0.0.0.0:8080; default: nowhere
     #[arg(long, env = "FLEETWARDEN_HTTP", value_name = "ADDR", value_parser = address)]
     pub http: Option<SocketAddr>,
+    /// Metrics on standard output, every minute and at the end: emf is for CloudWatch (see `fleetwarden metrics`)
+    #[arg(long, env = "FLEETWARDEN_METRICS", value_enum, default_value_t, value_name = "FORMAT")]
+    pub metrics: MetricsFormat,
     /// This worker's name in the ledger, unique in the fleet; default: host and process
     #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME")]
     pub worker_id: Option<String>,
@@ -104,6 +106,16 @@ pub struct RunArgs {
     /// OTEL_* variables for headers, service name, sampling and batches apply; alone they switch nothing on
     #[arg(long, env = "FLEETWARDEN_OTLP", value_name = "ENDPOINT")]
     pub otlp: Option<String>,
+}
+
+/// `--metrics`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MetricsFormat {
+    /// Nothing is printed.
+    #[default]
+    None,
+    /// CloudWatch's Embedded Metric Format, a line of JSON each
+    Emf,
 }
 
 /// Reads a duration such as `60s`, within bounds; the error says how to write one.
@@ -159,7 +171,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         }
     };
     let config = load_config().await.map_err(CliError::Usage)?;
-    let clients = Clients::new(&config);
+    let clients = Clients::observed(&config, Arc::clone(&telemetry) as _);
     let authenticates = policy.mode == Mode::Enforce && policy.verify_finding;
     let deployment =
         check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table, authenticates)
@@ -208,6 +220,8 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         telemetry: Arc::clone(&telemetry),
         seed: worker_config.seed,
     };
+    // Kept to the end of this function, for the last reading of the metrics.
+    let budgets = Arc::new(Budgets::shared(&quotas.budget(), &fleet));
     let worker = Worker {
         config: worker_config,
         policy,
@@ -216,14 +230,18 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         ledger,
         iot,
         certificates: Arc::new(SnsCertificates::new(&config)),
-        budgets: Arc::new(Budgets::shared(&quotas.budget(), &fleet)),
+        budgets: Arc::clone(&budgets),
         telemetry: Arc::clone(&telemetry),
-        clock,
+        clock: clock.clone(),
     };
     let vitals = Arc::new(Vitals::new(Arc::clone(&telemetry)));
     board.working(Arc::clone(&vitals));
-    let ended = worker.run_with(vitals, stop_on_signals()?).await;
-    report(&telemetry.counts(), &ended, output);
+    let work = worker.run_with(vitals, stop_on_signals()?);
+    let ended = match args.metrics {
+        MetricsFormat::None => work.await,
+        MetricsFormat::Emf => Emf::new(Arc::clone(&telemetry), clock, &args.table).during(work, print::line).await,
+    };
+    report(&telemetry.counts(), &ended, args.metrics, output);
     match ended {
         Ended::Drained | Ended::Empty | Ended::CutShort => Ok(()),
         Ended::Broken(reason) => Err(CliError::Failed(format!("stopped with the queue not empty: {reason}"))),
@@ -261,7 +279,7 @@ pub(super) fn stop_on_signals() -> Result<CancellationToken, CliError> {
     Ok(stop)
 }
 
-fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
+fn report(counts: &Counts, ended: &Ended, metrics: MetricsFormat, output: OutputFormat) {
     let how = match ended {
         Ended::Drained => "drained",
         Ended::Empty => "queue empty",
@@ -269,7 +287,14 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
         Ended::Broken(_) => "stopped: the account refuses",
     };
     match output {
-        OutputFormat::Json => print::json(&serde_json::json!({ "ended": how, "counts": counts })),
+        OutputFormat::Json => {
+            let report = serde_json::json!({ "ended": how, "counts": counts });
+            match metrics {
+                MetricsFormat::None => print::json(&report),
+                // Every line a document, the last one too.
+                MetricsFormat::Emf => print::line(&report.to_string()),
+            }
+        }
         OutputFormat::Table => {
             let rows = [
                 ("received", counts.received),
@@ -289,27 +314,5 @@ fn report(counts: &Counts, ended: &Ended, output: OutputFormat) {
             }
             print::line(&table.to_string());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_may_come_as_text_and_an_empty_one_is_none() {
-        let policy = load_policy_or_text(None, Some("version: 1\nmode: enforce\nrules: []\n")).unwrap();
-        assert_eq!((policy.mode, policy.rules.len()), (Mode::Enforce, 0));
-        let default = load_policy_or_text(None, Some(" \n")).unwrap();
-        assert_eq!(default.rules.len(), load_policy(None).unwrap().rules.len());
-    }
-
-    #[test]
-    fn mistakes_in_a_text_are_told_in_place_and_two_policies_are_refused() {
-        let mistake = load_policy_or_text(None, Some("version: 1\nmod: enforce\nrules: []\n")).unwrap_err().to_string();
-        assert!(mistake.contains("FLEETWARDEN_POLICY_TEXT:2:1: "), "{mistake}");
-        let file = PathBuf::from("policy.yaml");
-        let two = load_policy_or_text(Some(&file), Some("version: 1\nrules: []\n")).unwrap_err().to_string();
-        assert!(two.contains("policy.yaml") && two.contains("unset one"), "{two}");
     }
 }

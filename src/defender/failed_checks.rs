@@ -33,6 +33,7 @@ pub fn failed_checks(summary: &AuditSummary, now: i64) -> Vec<Step> {
             outcome: StepOutcome::Failed,
             detail,
             at: now,
+            request_id: None,
         }
     };
     summary.checks.iter().filter(failed).take(MOST).map(step).collect()

@@ -94,6 +94,7 @@ impl Table {
         lease: Duration,
     ) -> Result<ClaimOutcome, CallError> {
         let key = &request.subject.key;
+        let lapsed = self.records.get(key).is_some_and(|existing| existing.status == Status::Claimed);
         let (record, taken_over) = match self.records.get(key) {
             None => (transition::begin(request, owner, now, lease), false),
             Some(existing) => match transition::arrive(existing, request, owner, now, lease) {
@@ -105,7 +106,7 @@ impl Table {
         };
         check_size(CLAIM, &record)?;
         self.records.insert(key.clone(), record.clone());
-        Ok(ClaimOutcome::Ours(Box::new(Claim { record, taken_over })))
+        Ok(ClaimOutcome::Ours(Box::new(Claim { record, taken_over, lapsed })))
     }
 
     /// The record, as long as it is claimed under this very epoch.

@@ -39,6 +39,8 @@ pub struct Claim {
     pub record: Record,
     /// Whether an earlier claim had begun (its steps are in the record).
     pub taken_over: bool,
+    /// Whether that claim's lease had run out: its worker crashed, stalled or was cut off. Not told where this claim's own reply was lost.
+    pub lapsed: bool,
 }
 
 /// What became of a [`ClaimRequest`].

@@ -105,6 +105,9 @@ pub struct Step {
     pub detail: String,
     /// Milliseconds since the epoch.
     pub at: i64,
+    /// AWS's id of the request that made the change, of several the last: for CloudTrail, and for support.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// How a step went.

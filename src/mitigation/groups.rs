@@ -16,8 +16,8 @@ use std::future::Future;
 pub(super) const MAX_STEPS: usize = 360 * 1024;
 
 /// What is still to come for each certificate when its additions are announced: what was added in words, and the step of another
-/// action on it (see `MAX_CERTIFICATES`).
-const TO_COME: usize = 420;
+/// action on it (see `MAX_CERTIFICATES`), each with the id of a request.
+const TO_COME: usize = 540;
 
 /// How the detail of a step begins where nothing was to be added; the groups follow, so that they can be told later.
 const IN_ORDER: &str = "every thing is in ";
@@ -67,10 +67,11 @@ pub(super) async fn add_things<I: IotControl, J: Journal>(
             continue;
         }
         announce(job, steps, id, &missing, certificates.len()).await?;
+        let mut last = None;
         for (thing, group) in &missing {
             job.may_write()?;
             match job.iot.add_thing_to_group(thing, group, override_dynamic_groups).await {
-                Ok(()) => {}
+                Ok(request_id) => last = request_id,
                 Err(error) if error.class == Class::Unknown => {
                     if !groups_of(job.iot, thing).await?.contains(group) {
                         return Err(not_taken_effect(error));
@@ -84,7 +85,7 @@ pub(super) async fn add_things<I: IotControl, J: Journal>(
             let message = format!("things of {id} are not yet seen in the groups they were added to");
             return Err(CallError::new(Class::Transient, "ListThingGroupsForThing", message).into());
         }
-        steps.put(job.step(action, id, StepOutcome::Changed, added(&missing)));
+        steps.put(Step { request_id: last, ..job.step(action, id, StepOutcome::Changed, added(&missing)) });
     }
     if certificates.is_empty() {
         let target = job.finding.resource_id();

@@ -3,13 +3,14 @@
 
 use super::iot_actions::action_of;
 use super::port::{
-    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
-    PolicyState, PolicyVersion,
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, Made, MitigationTaskOrder, MitigationTaskState,
+    Page, PolicyState, PolicyVersion, RequestId,
 };
 use crate::aws::{CallError, Class, Effect, classify};
 use crate::finding::{Finding, Resource, ResourceIdentifier, Severity, catalogue};
 use crate::policy::Action;
 use aws_sdk_iot::Client;
+use aws_sdk_iot::operation::RequestId as RequestIdOf;
 use aws_sdk_iot::types::{self, AuditFinding, CaCertificateStatus, CertificateStatus as NewStatus, LogLevel};
 use aws_smithy_types::DateTime;
 use std::collections::HashMap;
@@ -120,10 +121,10 @@ impl IotControl for AwsIot {
         Ok(CertificateStatus { status: status.as_str().to_owned(), modified_at: modified_at.and_then(milliseconds) })
     }
 
-    async fn deactivate_certificate(&self, id: &str) -> Result<(), CallError> {
+    async fn deactivate_certificate(&self, id: &str) -> Result<RequestId, CallError> {
         let call = self.iot.update_certificate().certificate_id(id).new_status(NewStatus::Inactive);
-        call.send().await.map_err(|error| classify("UpdateCertificate", Effect::Write, error))?;
-        Ok(())
+        let answer = call.send().await.map_err(|error| classify("UpdateCertificate", Effect::Write, error))?;
+        Ok(request_id(&answer))
     }
 
     async fn describe_ca_certificate(&self, id: &str) -> Result<CertificateStatus, CallError> {
@@ -137,10 +138,10 @@ impl IotControl for AwsIot {
         Ok(CertificateStatus { status: status.as_str().to_owned(), modified_at: modified_at.and_then(milliseconds) })
     }
 
-    async fn deactivate_ca_certificate(&self, id: &str) -> Result<(), CallError> {
+    async fn deactivate_ca_certificate(&self, id: &str) -> Result<RequestId, CallError> {
         let call = self.iot.update_ca_certificate().certificate_id(id).new_status(CaCertificateStatus::Inactive);
-        call.send().await.map_err(|error| classify("UpdateCACertificate", Effect::Write, error))?;
-        Ok(())
+        let answer = call.send().await.map_err(|error| classify("UpdateCACertificate", Effect::Write, error))?;
+        Ok(request_id(&answer))
     }
 
     async fn list_principal_things(
@@ -165,11 +166,11 @@ impl IotControl for AwsIot {
         thing: &str,
         group: &str,
         override_dynamic_groups: bool,
-    ) -> Result<(), CallError> {
+    ) -> Result<RequestId, CallError> {
         let call = self.iot.add_thing_to_thing_group().thing_name(thing).thing_group_name(group);
         let answer = call.override_dynamic_groups(override_dynamic_groups).send().await;
-        answer.map_err(|error| classify("AddThingToThingGroup", Effect::Write, error))?;
-        Ok(())
+        let answer = answer.map_err(|error| classify("AddThingToThingGroup", Effect::Write, error))?;
+        Ok(request_id(&answer))
     }
 
     async fn get_policy(&self, name: &str) -> Result<PolicyState, CallError> {
@@ -202,11 +203,13 @@ impl IotControl for AwsIot {
         answer.policy_document.ok_or_else(|| incomplete(OPERATION, "policyDocument", Effect::Read))
     }
 
-    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<String, CallError> {
+    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<Made, CallError> {
         const OPERATION: &str = "CreatePolicyVersion";
         let call = self.iot.create_policy_version().policy_name(name).policy_document(document).set_as_default(true);
         let answer = call.send().await.map_err(|error| classify(OPERATION, Effect::Write, error))?;
-        answer.policy_version_id.ok_or_else(|| incomplete(OPERATION, "policyVersionId", Effect::Write))
+        let request_id = request_id(&answer);
+        let id = answer.policy_version_id.ok_or_else(|| incomplete(OPERATION, "policyVersionId", Effect::Write))?;
+        Ok(Made { id, request_id })
     }
 
     async fn delete_policy_version(&self, name: &str, version: &str) -> Result<(), CallError> {
@@ -231,12 +234,12 @@ impl IotControl for AwsIot {
         }))
     }
 
-    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<(), CallError> {
+    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<RequestId, CallError> {
         let level = options.default_log_level.as_deref().map(LogLevel::from);
         let call = self.iot.set_v2_logging_options().set_role_arn(options.role_arn.clone());
         let call = call.set_default_log_level(level).disable_all_logs(options.disable_all_logs);
-        call.send().await.map_err(|error| classify("SetV2LoggingOptions", Effect::Write, error))?;
-        Ok(())
+        let answer = call.send().await.map_err(|error| classify("SetV2LoggingOptions", Effect::Write, error))?;
+        Ok(request_id(&answer))
     }
 
     async fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> Result<(), CallError> {
@@ -294,12 +297,18 @@ impl IotControl for AwsIot {
         })
     }
 
-    async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
+    async fn publish(&self, topic_arn: &str, message: &str) -> Result<Made, CallError> {
         const OPERATION: &str = "Publish";
         let answer = self.sns.publish().topic_arn(topic_arn).message(message).send().await;
         let answer = answer.map_err(|error| classify(OPERATION, Effect::Write, error))?;
-        answer.message_id.ok_or_else(|| incomplete(OPERATION, "MessageId", Effect::Write))
+        let request_id = request_id(&answer);
+        let id = answer.message_id.ok_or_else(|| incomplete(OPERATION, "MessageId", Effect::Write))?;
+        Ok(Made { id, request_id })
     }
+}
+
+fn request_id(answer: &impl RequestIdOf) -> RequestId {
+    answer.request_id().map(str::to_owned)
 }
 
 /// An answer that lacks what its model promises: of a write it is not known what took effect.

@@ -89,6 +89,7 @@ impl<I, J: Journal> Job<'_, I, J> {
             outcome,
             detail: detail.into(),
             at: self.clock.now_ms(),
+            request_id: None,
         }
     }
 

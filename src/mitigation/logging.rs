@@ -46,24 +46,24 @@ pub(super) async fn enable<I: IotControl, J: Journal>(
     };
     let at = told(after, level);
     job.may_write()?;
-    let detail = match job.iot.set_logging_options(&desired).await {
-        Ok(()) if job.read_back => {
+    let (detail, request_id) = match job.iot.set_logging_options(&desired).await {
+        Ok(request_id) if job.read_back => {
             if !satisfies(job.iot.get_logging_options().await?.as_ref(), level) {
                 let message = "logging still reads disabled after it was enabled";
                 return Err(CallError::new(Class::Transient, "GetV2LoggingOptions", message).into());
             }
-            format!("read back: {at}")
+            (format!("read back: {at}"), request_id)
         }
-        Ok(()) => format!("enabled at {at}"),
+        Ok(request_id) => (format!("enabled at {at}"), request_id),
         Err(error) if error.class == Class::Unknown => {
             if !satisfies(job.iot.get_logging_options().await?.as_ref(), level) {
                 return Err(not_taken_effect(error));
             }
-            format!("read back after a lost reply: {at}")
+            (format!("read back after a lost reply: {at}"), None)
         }
         Err(error) => return Err(error.into()),
     };
-    steps.put(job.step(ACTION, target, StepOutcome::Changed, detail));
+    steps.put(Step { request_id, ..job.step(ACTION, target, StepOutcome::Changed, detail) });
     Ok(())
 }
 

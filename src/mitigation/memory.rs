@@ -3,8 +3,8 @@
 use super::memory_account::{self as account, Account};
 use super::memory_tasks::{self as tasks, Tasks};
 use super::port::{
-    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
-    PolicyState, PolicyVersion,
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, Made, MitigationTaskOrder, MitigationTaskState,
+    Page, PolicyState, PolicyVersion, RequestId,
 };
 use crate::aws::{Call, CallError, Class, Fair, Fates};
 use crate::finding::{Finding, Resource};
@@ -245,6 +245,11 @@ impl MemoryIot {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// That of the call that was answered last.
+    fn request_id(&self) -> RequestId {
+        Some(format!("request-{:06}", self.state().history.len()))
+    }
+
     async fn call<T>(
         &self,
         call: Call,
@@ -325,17 +330,18 @@ impl IotControl for MemoryIot {
         self.call(DESCRIBE, id, |account| account::status(DESCRIBE, &account.certificates, id)).await
     }
 
-    async fn deactivate_certificate(&self, id: &str) -> Result<(), CallError> {
-        self.call(DEACTIVATE, id, |account| account::deactivate(DEACTIVATE, &mut account.certificates, id)).await
+    async fn deactivate_certificate(&self, id: &str) -> Result<RequestId, CallError> {
+        let body = |account: &mut Account| account::deactivate(DEACTIVATE, &mut account.certificates, id);
+        self.call(DEACTIVATE, id, body).await.map(|()| self.request_id())
     }
 
     async fn describe_ca_certificate(&self, id: &str) -> Result<CertificateStatus, CallError> {
         self.call(DESCRIBE_CA, id, |account| account::status(DESCRIBE_CA, &account.ca_certificates, id)).await
     }
 
-    async fn deactivate_ca_certificate(&self, id: &str) -> Result<(), CallError> {
-        self.call(DEACTIVATE_CA, id, |account| account::deactivate(DEACTIVATE_CA, &mut account.ca_certificates, id))
-            .await
+    async fn deactivate_ca_certificate(&self, id: &str) -> Result<RequestId, CallError> {
+        let body = |account: &mut Account| account::deactivate(DEACTIVATE_CA, &mut account.ca_certificates, id);
+        self.call(DEACTIVATE_CA, id, body).await.map(|()| self.request_id())
     }
 
     async fn list_principal_things(
@@ -350,9 +356,10 @@ impl IotControl for MemoryIot {
         self.pages(LIST_GROUPS, thing, next, |account| account.groups_of(LIST_GROUPS, thing)).await
     }
 
-    async fn add_thing_to_group(&self, thing: &str, group: &str, _override: bool) -> Result<(), CallError> {
+    async fn add_thing_to_group(&self, thing: &str, group: &str, _override: bool) -> Result<RequestId, CallError> {
         let target = format!("{thing} in {group}");
-        self.call(ADD_TO_GROUP, &target, |account| account.add_to_group(ADD_TO_GROUP, thing, group)).await
+        let added = self.call(ADD_TO_GROUP, &target, |account| account.add_to_group(ADD_TO_GROUP, thing, group)).await;
+        added.map(|()| self.request_id())
     }
 
     async fn get_policy(&self, name: &str) -> Result<PolicyState, CallError> {
@@ -367,8 +374,9 @@ impl IotControl for MemoryIot {
         self.call(GET_VERSION, name, |account| account.policy_document(GET_VERSION, name, version)).await
     }
 
-    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<String, CallError> {
-        self.call(CREATE_VERSION, name, |account| account.create_version(CREATE_VERSION, name, document)).await
+    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<Made, CallError> {
+        let body = |account: &mut Account| account.create_version(CREATE_VERSION, name, document);
+        self.call(CREATE_VERSION, name, body).await.map(|id| Made { id, request_id: self.request_id() })
     }
 
     async fn delete_policy_version(&self, name: &str, version: &str) -> Result<(), CallError> {
@@ -379,7 +387,7 @@ impl IotControl for MemoryIot {
         self.call(GET_LOGGING, "account", |account| Ok(account.logging.clone())).await
     }
 
-    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<(), CallError> {
+    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<RequestId, CallError> {
         self.call(SET_LOGGING, "account", |account| {
             if options.role_arn.is_none() && !options.disable_all_logs {
                 return Err(SET_LOGGING.refuse("InvalidRequestException", "logging needs the ARN of a role"));
@@ -388,6 +396,7 @@ impl IotControl for MemoryIot {
             Ok(())
         })
         .await
+        .map(|()| self.request_id())
     }
 
     async fn start_mitigation_task(&self, order: &MitigationTaskOrder) -> Result<(), CallError> {
@@ -422,7 +431,8 @@ impl IotControl for MemoryIot {
         .await
     }
 
-    async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
-        self.call(PUBLISH, topic_arn, |account| account.publish(PUBLISH, topic_arn, message)).await
+    async fn publish(&self, topic_arn: &str, message: &str) -> Result<Made, CallError> {
+        let published = self.call(PUBLISH, topic_arn, |account| account.publish(PUBLISH, topic_arn, message)).await;
+        published.map(|id| Made { id, request_id: self.request_id() })
     }
 }

@@ -29,8 +29,8 @@ pub(crate) use job::{DELEGATE, Steps};
 pub use memory::{IotCall, MemoryIot};
 pub use paced::Paced;
 pub use port::{
-    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
-    PolicyState, PolicyVersion,
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, Made, MitigationTaskOrder, MitigationTaskState,
+    Page, PolicyState, PolicyVersion, RequestId,
 };
 pub(crate) use survey::{fit_in_record, survey};
 pub use verify::{Found, Verdict, Verified, VerifiedStep, verify};

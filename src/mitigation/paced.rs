@@ -1,8 +1,8 @@
 //! [`Paced`]: any `IotControl` inside the budgets, with the few retries that are safe within a call.
 
 use super::port::{
-    ActionExecution, CertificateStatus, IotControl, LoggingOptions, MitigationTaskOrder, MitigationTaskState, Page,
-    PolicyState, PolicyVersion,
+    ActionExecution, CertificateStatus, IotControl, LoggingOptions, Made, MitigationTaskOrder, MitigationTaskState,
+    Page, PolicyState, PolicyVersion, RequestId,
 };
 use crate::aws::{CallError, Class};
 use crate::budget::{Budgets, Operation};
@@ -144,7 +144,7 @@ impl<I: IotControl> IotControl for Paced<I> {
         self.call(Operation::DescribeCertificate, || self.inner.describe_certificate(id)).await
     }
 
-    async fn deactivate_certificate(&self, id: &str) -> Result<(), CallError> {
+    async fn deactivate_certificate(&self, id: &str) -> Result<RequestId, CallError> {
         self.call(Operation::UpdateCertificate, || self.inner.deactivate_certificate(id)).await
     }
 
@@ -152,7 +152,7 @@ impl<I: IotControl> IotControl for Paced<I> {
         self.call(Operation::DescribeCaCertificate, || self.inner.describe_ca_certificate(id)).await
     }
 
-    async fn deactivate_ca_certificate(&self, id: &str) -> Result<(), CallError> {
+    async fn deactivate_ca_certificate(&self, id: &str) -> Result<RequestId, CallError> {
         self.call(Operation::UpdateCaCertificate, || self.inner.deactivate_ca_certificate(id)).await
     }
 
@@ -174,7 +174,7 @@ impl<I: IotControl> IotControl for Paced<I> {
         thing: &str,
         group: &str,
         override_dynamic_groups: bool,
-    ) -> Result<(), CallError> {
+    ) -> Result<RequestId, CallError> {
         self.call(Operation::AddThingToThingGroup, || {
             self.inner.add_thing_to_group(thing, group, override_dynamic_groups)
         })
@@ -193,7 +193,7 @@ impl<I: IotControl> IotControl for Paced<I> {
         self.call(Operation::GetPolicyVersion, || self.inner.get_policy_version(name, version)).await
     }
 
-    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<String, CallError> {
+    async fn create_default_policy_version(&self, name: &str, document: &str) -> Result<Made, CallError> {
         self.call(Operation::CreatePolicyVersion, || self.inner.create_default_policy_version(name, document)).await
     }
 
@@ -205,7 +205,7 @@ impl<I: IotControl> IotControl for Paced<I> {
         self.call(Operation::GetV2LoggingOptions, || self.inner.get_logging_options()).await
     }
 
-    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<(), CallError> {
+    async fn set_logging_options(&self, options: &LoggingOptions) -> Result<RequestId, CallError> {
         self.call(Operation::SetV2LoggingOptions, || self.inner.set_logging_options(options)).await
     }
 
@@ -234,7 +234,7 @@ impl<I: IotControl> IotControl for Paced<I> {
     }
 
     // SNS takes 30,000 messages a second: nothing to pace.
-    async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, CallError> {
+    async fn publish(&self, topic_arn: &str, message: &str) -> Result<Made, CallError> {
         let attempt = || async {
             self.check("Publish")?;
             spans::call("SNS", "Publish", self.inner.publish(topic_arn, message)).await

@@ -59,18 +59,18 @@ pub(super) async fn replace_default<I: IotControl, J: Journal>(
         }
     }
     job.may_write()?;
-    let detail = match job.iot.create_default_policy_version(policy, template).await {
-        Ok(_) if job.read_back => {
+    let (detail, request_id) = match job.iot.create_default_policy_version(policy, template).await {
+        Ok(made) if job.read_back => {
             let now = job.iot.get_policy(policy).await?;
-            format!("read back: version {}", now.default_version)
+            (format!("read back: version {}", now.default_version), made.request_id)
         }
-        Ok(version) => format!("version {version}"),
+        Ok(made) => (format!("version {}", made.id), made.request_id),
         Err(error) if error.class == Class::Unknown => {
             let now = job.iot.get_policy(policy).await?;
             if !same_document(&now.document, template) {
                 return Err(not_taken_effect(error));
             }
-            format!("read back after a lost reply: version {}", now.default_version)
+            (format!("read back after a lost reply: version {}", now.default_version), None)
         }
         // A surplus version whose deletion was lost, or that somebody made meanwhile: look again later.
         Err(mut error) if error.code.as_deref() == Some("VersionsLimitExceededException") => {
@@ -79,7 +79,7 @@ pub(super) async fn replace_default<I: IotControl, J: Journal>(
         }
         Err(error) => return Err(error.into()),
     };
-    steps.put(job.step(ACTION, policy, StepOutcome::Changed, detail));
+    steps.put(Step { request_id, ..job.step(ACTION, policy, StepOutcome::Changed, detail) });
     Ok(())
 }
 

@@ -104,7 +104,19 @@ pub struct ActionExecution {
     pub message: Option<String>,
 }
 
-/// AWS IoT, Device Defender and SNS, as far as this program calls them.
+/// AWS's id of a request that made a change, for CloudTrail and for support; `None` if the answer had none.
+pub type RequestId = Option<String>;
+
+/// What a call made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its id: a policy version, a message.
+    pub id: String,
+    /// Of the request that made it.
+    pub request_id: RequestId,
+}
+
+/// AWS IoT, Device Defender and SNS, as far as this program calls them. A call that changes something tells the id of its request.
 pub trait IotControl: Send + Sync + 'static {
     /// `DescribeAuditFinding`; class `Gone` when there is none of that id.
     fn describe_audit_finding(&self, finding_id: &str) -> impl Future<Output = Result<Finding, CallError>> + Send;
@@ -126,11 +138,11 @@ pub trait IotControl: Send + Sync + 'static {
     /// `DescribeCertificate`.
     fn describe_certificate(&self, id: &str) -> impl Future<Output = Result<CertificateStatus, CallError>> + Send;
     /// `UpdateCertificate` to INACTIVE; idempotent.
-    fn deactivate_certificate(&self, id: &str) -> impl Future<Output = Result<(), CallError>> + Send;
+    fn deactivate_certificate(&self, id: &str) -> impl Future<Output = Result<RequestId, CallError>> + Send;
     /// `DescribeCACertificate`.
     fn describe_ca_certificate(&self, id: &str) -> impl Future<Output = Result<CertificateStatus, CallError>> + Send;
     /// `UpdateCACertificate` to INACTIVE; idempotent.
-    fn deactivate_ca_certificate(&self, id: &str) -> impl Future<Output = Result<(), CallError>> + Send;
+    fn deactivate_ca_certificate(&self, id: &str) -> impl Future<Output = Result<RequestId, CallError>> + Send;
 
     /// `ListPrincipalThings` by certificate ARN: thing names.
     fn list_principal_things(
@@ -150,7 +162,7 @@ pub trait IotControl: Send + Sync + 'static {
         thing: &str,
         group: &str,
         override_dynamic_groups: bool,
-    ) -> impl Future<Output = Result<(), CallError>> + Send;
+    ) -> impl Future<Output = Result<RequestId, CallError>> + Send;
 
     /// `GetPolicy`.
     fn get_policy(&self, name: &str) -> impl Future<Output = Result<PolicyState, CallError>> + Send;
@@ -158,19 +170,22 @@ pub trait IotControl: Send + Sync + 'static {
     fn list_policy_versions(&self, name: &str) -> impl Future<Output = Result<Vec<PolicyVersion>, CallError>> + Send;
     /// `GetPolicyVersion`: the document, JSON text.
     fn get_policy_version(&self, name: &str, version: &str) -> impl Future<Output = Result<String, CallError>> + Send;
-    /// `CreatePolicyVersion` as the default; **not idempotent**. The new version's id.
+    /// `CreatePolicyVersion` as the default; **not idempotent**. The new version.
     fn create_default_policy_version(
         &self,
         name: &str,
         document: &str,
-    ) -> impl Future<Output = Result<String, CallError>> + Send;
+    ) -> impl Future<Output = Result<Made, CallError>> + Send;
     /// `DeletePolicyVersion`; class `Gone` when it is not there.
     fn delete_policy_version(&self, name: &str, version: &str) -> impl Future<Output = Result<(), CallError>> + Send;
 
     /// `GetV2LoggingOptions`; `None` when logging was never configured (`NotConfiguredException`).
     fn get_logging_options(&self) -> impl Future<Output = Result<Option<LoggingOptions>, CallError>> + Send;
     /// `SetV2LoggingOptions`; idempotent.
-    fn set_logging_options(&self, options: &LoggingOptions) -> impl Future<Output = Result<(), CallError>> + Send;
+    fn set_logging_options(
+        &self,
+        options: &LoggingOptions,
+    ) -> impl Future<Output = Result<RequestId, CallError>> + Send;
 
     /// `StartAuditMitigationActionsTask`. A task id is used once: a second start under it starts nothing, and is refused with the code
     /// `TaskAlreadyExistsException` (UNCONFIRMED for the same token). `LimitExceededException`, class `Permanent`, while ten are in progress.
@@ -190,6 +205,6 @@ pub trait IotControl: Send + Sync + 'static {
     /// `DescribeMitigationAction`: one of Device Defender's own actions, as one of ours; class `Gone` when there is none of that name.
     fn describe_mitigation_action(&self, name: &str) -> impl Future<Output = Result<Action, CallError>> + Send;
 
-    /// SNS `Publish`; **not idempotent**. The message id.
-    fn publish(&self, topic_arn: &str, message: &str) -> impl Future<Output = Result<String, CallError>> + Send;
+    /// SNS `Publish`; **not idempotent**. The message.
+    fn publish(&self, topic_arn: &str, message: &str) -> impl Future<Output = Result<Made, CallError>> + Send;
 }

@@ -4,10 +4,10 @@
 //! an outcome does not send again: a person decides (P2).
 
 use super::job::{ActionError, Job, Journal, Steps};
-use super::port::IotControl;
+use super::port::{IotControl, Made};
 use crate::aws::Class;
 use crate::finding::ActionType;
-use crate::ledger::StepOutcome;
+use crate::ledger::{Step, StepOutcome};
 
 const ACTION: ActionType = ActionType::PublishFindingToSns;
 
@@ -32,8 +32,9 @@ pub(super) async fn publish<I: IotControl, J: Journal>(
     }
     job.may_write()?;
     match job.iot.publish(topic_arn, &message).await {
-        Ok(message_id) => {
-            steps.put(job.step(ACTION, topic_arn, StepOutcome::Changed, format!("message {message_id}")));
+        Ok(Made { id, request_id }) => {
+            let sent = job.step(ACTION, topic_arn, StepOutcome::Changed, format!("message {id}"));
+            steps.put(Step { request_id, ..sent });
             Ok(())
         }
         Err(error) if error.class == Class::Unknown => Err(outcome_unknown(topic_arn)),

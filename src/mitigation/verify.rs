@@ -196,6 +196,7 @@ mod tests {
             outcome: StepOutcome::Changed,
             detail: String::new(),
             at: 0,
+            request_id: None,
         };
         VerifiedStep { step, found: Found::new(verdict, "") }
     }

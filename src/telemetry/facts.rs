@@ -1,131 +1,49 @@
 //! One function per fact that is logged and counted, and nowhere else.
 
-use crate::aws::CallError;
+use super::labels;
+use super::metrics::Metrics;
+use super::watch::Watching;
+use crate::aws::{CallError, CallObserver, Class};
 use crate::budget::{Operation, QuotaSource};
-use crate::ledger::{Finish, Status, Subject};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::ledger::{Claim, Finish, Record, Status, Step, StepOutcome, Subject};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// The facts of one worker (or of several in one process) since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Telemetry {
-    received: AtomicU64,
-    findings: AtomicU64,
-    summaries: AtomicU64,
-    verified: AtomicU64,
-    duplicates: AtomicU64,
-    claimed: AtomicU64,
-    taken_over: AtomicU64,
-    busy: AtomicU64,
-    mitigated: AtomicU64,
-    compliant: AtomicU64,
-    observed: AtomicU64,
-    suppressed: AtomicU64,
-    held: AtomicU64,
-    dead: AtomicU64,
-    expanded: AtomicU64,
-    waiting: AtomicU64,
-    lost_claims: AtomicU64,
-    deleted: AtomicU64,
-    parked: AtomicU64,
-    over_budget: AtomicU64,
-    heartbeats: AtomicU64,
-    breaker_trips: AtomicU64,
-    budget_cuts: AtomicU64,
+    pub(super) metrics: Metrics,
+    pub(super) watching: Mutex<Watching>,
 }
 
-/// A reading of [`Telemetry`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Messages received, redeliveries included.
-    pub received: u64,
-    /// Findings decoded.
-    pub findings: u64,
-    /// Audit summaries decoded.
-    pub summaries: u64,
-    /// Signatures of SNS notifications that were checked and found genuine.
-    pub verified: u64,
-    /// Messages whose finding needed nothing more.
-    pub duplicates: u64,
-    /// Claims won.
-    pub claimed: u64,
-    /// Of them, claims that continued an earlier one.
-    pub taken_over: u64,
-    /// Claims refused because another lease was live or a retry not due.
-    pub busy: u64,
-    /// Findings that ended mitigated.
-    pub mitigated: u64,
-    /// Findings that ended compliant.
-    pub compliant: u64,
-    /// Findings that ended observed.
-    pub observed: u64,
-    /// Findings that ended suppressed.
-    pub suppressed: u64,
-    /// Findings held for a person.
-    pub held: u64,
-    /// Messages given up, whether or not they held a finding.
-    pub dead: u64,
-    /// Audit summaries expanded.
-    pub expanded: u64,
-    /// Transient failures that will be tried again.
-    pub waiting: u64,
-    /// Writes refused because another epoch owns the record.
-    pub lost_claims: u64,
-    /// Messages deleted.
-    pub deleted: u64,
-    /// Messages given back for later.
-    pub parked: u64,
-    /// Of them, messages whose calls the budgets could not serve soon; each time anew.
-    pub over_budget: u64,
-    /// Visibility and lease extensions.
-    pub heartbeats: u64,
-    /// Times the breaker opened.
-    pub breaker_trips: u64,
-    /// Times this worker cut the fleet's rate of an operation because AWS throttled.
-    pub budget_cuts: u64,
+impl Default for Telemetry {
+    fn default() -> Self {
+        let metrics = Metrics::default();
+        for reason in labels::reasons() {
+            metrics.dead_letters.of([reason]);
+        }
+        Self { metrics, watching: Mutex::default() }
+    }
 }
 
-fn add(counter: &AtomicU64, n: u64) {
-    counter.fetch_add(n, Ordering::Relaxed);
+/// Request ids that one line names, a comma between them; the record has them all.
+const MAX_REQUESTS: usize = 5;
+
+/// The finding's id, for the ledger's key; an audit's expansion stays as it is.
+fn id(key: &str) -> &str {
+    key.strip_prefix("finding#").unwrap_or(key)
+}
+
+/// Whether an earlier claim told of the step. Each attempt looks anew at what is in order, and puts its own time on it; a change keeps
+/// the time when it was made.
+fn is_same(known: &Step, step: &Step) -> bool {
+    let same = (&known.action, &known.target, known.outcome) == (&step.action, &step.target, step.outcome);
+    same && (step.outcome != StepOutcome::Changed || known.at == step.at)
 }
 
 impl Telemetry {
-    /// A reading; counters are read one after the other.
-    pub fn counts(&self) -> Counts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts {
-            received: read(&self.received),
-            findings: read(&self.findings),
-            summaries: read(&self.summaries),
-            verified: read(&self.verified),
-            duplicates: read(&self.duplicates),
-            claimed: read(&self.claimed),
-            taken_over: read(&self.taken_over),
-            busy: read(&self.busy),
-            mitigated: read(&self.mitigated),
-            compliant: read(&self.compliant),
-            observed: read(&self.observed),
-            suppressed: read(&self.suppressed),
-            held: read(&self.held),
-            dead: read(&self.dead),
-            expanded: read(&self.expanded),
-            waiting: read(&self.waiting),
-            lost_claims: read(&self.lost_claims),
-            deleted: read(&self.deleted),
-            parked: read(&self.parked),
-            over_budget: read(&self.over_budget),
-            heartbeats: read(&self.heartbeats),
-            breaker_trips: read(&self.breaker_trips),
-            budget_cuts: read(&self.budget_cuts),
-        }
-    }
-
-    /// The metrics in Prometheus's text format.
-    pub fn prometheus(&self) -> String {
-        String::new()
-    }
-
-    pub(crate) fn worker_started(&self, worker: &str, mode: &str) {
+    pub(crate) fn worker_started(&self, worker: &str, mode: &'static str) {
+        self.metrics.build_info.of([env!("CARGO_PKG_VERSION"), mode]).set(1.0);
         tracing::info!(worker, mode, "worker started");
     }
 
@@ -147,20 +65,20 @@ impl Telemetry {
     }
 
     pub(crate) fn messages_received(&self, n: usize) {
-        add(&self.received, n as u64);
+        self.metrics.messages_received.inc_by(n as u64);
         tracing::debug!(messages = n, "received");
     }
 
     pub(crate) fn receive_failed(&self, error: &CallError) {
-        tracing::warn!(class = %error.class, "failed to {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, "failed to {error}");
     }
 
     pub(crate) fn finding_decoded(&self) {
-        add(&self.findings, 1);
+        self.metrics.findings_received.inc();
     }
 
     pub(crate) fn summary_decoded(&self) {
-        add(&self.summaries, 1);
+        self.metrics.summaries_received.inc();
     }
 
     pub(crate) fn certificate_fetched(&self, url: &str) {
@@ -169,93 +87,93 @@ impl Telemetry {
 
     pub(crate) fn certificate_unreachable(&self, error: &CallError) {
         let advice = "signed messages wait; allow HTTPS to SNS, or take verify_signature out of the policy";
-        tracing::warn!(class = %error.class, advice, "failed to fetch a signing certificate: {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, advice, "failed to fetch a signing certificate: {error}");
     }
 
     pub(crate) fn signature_verified(&self) {
-        add(&self.verified, 1);
+        self.metrics.signatures_verified.inc();
     }
 
-    pub(crate) fn claim_won(&self, subject: &Subject, epoch: u64, taken_over: bool) {
-        add(&self.claimed, 1);
-        if taken_over {
-            add(&self.taken_over, 1);
+    /// `age` is that of the message, if the queue told when it was sent.
+    pub(crate) fn claim_won(&self, claim: &Claim, age: Option<Duration>) {
+        let Claim { record: Record { subject, epoch, .. }, taken_over, lapsed } = claim;
+        self.metrics.claims.inc();
+        self.metrics.claims_resumed.inc_by(u64::from(*taken_over));
+        self.metrics.claim_takeovers.inc_by(u64::from(*lapsed));
+        if let Some(age) = age {
+            self.metrics.message_age.observe(age.as_secs_f64());
         }
-        tracing::debug!(finding = subject.key, check = subject.check, epoch, taken_over, "claimed");
+        let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
+        tracing::debug!(finding, check, resource, epoch, taken_over, "claimed");
     }
 
     pub(crate) fn duplicate(&self, key: &str, status: Status) {
-        add(&self.duplicates, 1);
-        tracing::debug!(finding = key, %status, "duplicate");
+        self.metrics.duplicates.inc();
+        tracing::debug!(finding = id(key), %status, "duplicate");
     }
 
     pub(crate) fn follower(&self, key: &str) {
-        add(&self.duplicates, 1);
-        tracing::debug!(finding = key, "duplicate of a finding in flight here");
+        self.metrics.duplicates.inc();
+        tracing::debug!(finding = id(key), "duplicate of a finding in flight here");
     }
 
     pub(crate) fn claim_busy(&self, key: &str) {
-        add(&self.busy, 1);
-        tracing::debug!(finding = key, "claimed elsewhere, or not due");
+        self.metrics.claims_busy.inc();
+        tracing::debug!(finding = id(key), "claimed elsewhere, or not due");
     }
 
     pub(crate) fn claims_failed(&self, error: &CallError) {
-        tracing::warn!(class = %error.class, "failed to claim: {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, "failed to claim: {error}");
     }
 
-    pub(crate) fn claim_lost(&self, key: &str) {
-        add(&self.lost_claims, 1);
-        tracing::warn!(finding = key, "lost the claim to another worker; nothing was written");
+    pub(crate) fn claim_lost(&self, subject: &Subject, epoch: u64) {
+        self.metrics.claims_lost.inc();
+        let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
+        tracing::warn!(finding, check, resource, epoch, "lost the claim to another worker; nothing was written");
     }
 
-    pub(crate) fn finished(&self, finish: &Finish, check: &str, resource: &str) {
-        let counter = match finish.status {
-            Status::Mitigated => &self.mitigated,
-            Status::Compliant => &self.compliant,
-            Status::Observed => &self.observed,
-            Status::Suppressed => &self.suppressed,
-            Status::Held => &self.held,
-            Status::Expanded => &self.expanded,
-            // Dead letters are counted where they are sent: not all of them are findings.
-            Status::Dead => return,
+    /// A claim came to this end on record. `before` are the steps that earlier claims left there; `age` is that of its message, if the
+    /// queue told when it was sent.
+    pub(crate) fn finished(&self, finish: &Finish, subject: &Subject, before: &[Step], age: Option<Duration>) {
+        let check = labels::check(&subject.check);
+        self.metrics.outcomes.of([check, finish.status.as_str()]).inc();
+        let new: Vec<&Step> =
+            finish.steps.iter().filter(|step| !before.iter().any(|known| is_same(known, step))).collect();
+        for (action, outcome) in new.iter().filter_map(|step| labels::action(step)) {
+            self.metrics.actions.of([check, action, outcome]).inc();
+        }
+        if let (Status::Mitigated, Some(age)) = (finish.status, age) {
+            self.metrics.time_to_mitigate.observe(age.as_secs_f64());
+        }
+        let requests = new.iter().filter_map(|step| step.request_id.as_deref());
+        let request_id = requests.take(MAX_REQUESTS).collect::<Vec<_>>().join(",");
+        let request_id = Some(request_id).filter(|ids| !ids.is_empty());
+        let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
+        let (epoch, attempts, detail) = (finish.claim.epoch, finish.attempts, &finish.detail);
+        match finish.status {
             Status::Waiting | Status::Claimed => {
-                add(&self.waiting, 1);
-                tracing::info!(
-                    finding = finish.claim.key,
-                    check,
-                    resource,
-                    epoch = finish.claim.epoch,
-                    attempts = finish.attempts,
-                    detail = finish.detail,
-                    "will be tried again"
-                );
-                return;
+                tracing::info!(finding, check, resource, epoch, attempts, detail, request_id, "will be tried again");
             }
-        };
-        add(counter, 1);
-        tracing::info!(
-            finding = finish.claim.key,
-            check,
-            resource,
-            epoch = finish.claim.epoch,
-            rule = finish.rule.as_deref().unwrap_or("-"),
-            detail = finish.detail,
-            "{}",
-            finish.status
-        );
+            // Told when the dead letter was sent, which comes first.
+            Status::Dead => {}
+            status => {
+                let rule = finish.rule.as_deref().unwrap_or("-");
+                tracing::info!(finding, check, resource, epoch, rule, detail, request_id, "{status}");
+            }
+        }
     }
 
     pub(crate) fn finish_failed(&self, key: &str, error: &CallError) {
-        tracing::warn!(finding = key, class = %error.class, "failed to finish: {error}");
+        tracing::warn!(finding = id(key), class = %error.class, request_id = error.request_id, "failed to finish: {error}");
     }
 
     pub(crate) fn leave_failed(&self, resource: &str, error: &CallError) {
-        tracing::warn!(resource, class = %error.class, "failed to let go of a resource, it frees itself: {error}");
+        tracing::warn!(resource, class = %error.class, request_id = error.request_id, "failed to let go of a resource, it frees itself: {error}");
     }
 
-    pub(crate) fn dead_lettered(&self, reason: &str, finding: &str, error: &str) {
-        add(&self.dead, 1);
-        tracing::warn!(reason, finding, error, "dead letter");
+    pub(crate) fn dead_lettered(&self, reason: &str, finding: &str, check: &str, error: &str) {
+        self.metrics.dead_letters.of([labels::reason(reason)]).inc();
+        tracing::warn!(finding, check, reason, error, "dead letter");
     }
 
     pub(crate) fn split(&self, parts: usize) {
@@ -263,40 +181,40 @@ impl Telemetry {
     }
 
     pub(crate) fn split_failed(&self, error: &CallError) {
-        tracing::warn!(class = %error.class, "failed to split a message, it is kept: {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, "failed to split a message, it is kept: {error}");
     }
 
     pub(crate) fn dead_letter_failed(&self, error: &CallError) {
-        tracing::warn!(class = %error.class, "failed to send a dead letter, the message is kept: {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, "failed to send a dead letter, the message is kept: {error}");
     }
 
     pub(crate) fn deleted(&self, n: usize) {
-        add(&self.deleted, n as u64);
+        self.metrics.messages_deleted.inc_by(n as u64);
     }
 
-    pub(crate) fn parked(&self, n: usize) {
-        add(&self.parked, n as u64);
+    /// `why` is one of the values of [`super::Label::Why`].
+    pub(crate) fn parked(&self, why: &'static str) {
+        self.metrics.messages_parked.of([why]).inc();
     }
 
     pub(crate) fn over_budget(&self, key: &str, operation: Operation, back_in: Duration) {
-        add(&self.over_budget, 1);
-        tracing::debug!(finding = key, %operation, seconds = back_in.as_secs(), "parked: its budget cannot serve it soon");
+        tracing::debug!(finding = id(key), %operation, seconds = back_in.as_secs(), "parked: its budget cannot serve it soon");
     }
 
     pub(crate) fn acknowledgement_failed(&self, error: &CallError) {
-        tracing::warn!(class = %error.class, "failed to acknowledge, the message will come again: {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, "failed to acknowledge, the message will come again: {error}");
     }
 
     pub(crate) fn heartbeat(&self, n: usize) {
-        add(&self.heartbeats, n as u64);
+        self.metrics.heartbeats.inc_by(n as u64);
     }
 
     pub(crate) fn heartbeat_failed(&self, error: &CallError) {
-        tracing::warn!(class = %error.class, "failed to extend: {error}");
+        tracing::warn!(class = %error.class, request_id = error.request_id, "failed to extend: {error}");
     }
 
     pub(crate) fn breaker_opened(&self, reason: &str, seconds: u64) {
-        add(&self.breaker_trips, 1);
+        self.metrics.breaker_trips.inc();
         tracing::error!(reason, seconds, "unhealthy: receiving is paused");
     }
 
@@ -305,17 +223,17 @@ impl Telemetry {
     }
 
     pub(crate) fn budget_cut(&self, operation: Operation, rate: f64) {
-        add(&self.budget_cuts, 1);
+        self.metrics.budget_cuts.of([operation.as_str()]).inc();
         let percent = (rate * 100.0).round();
         tracing::warn!(%operation, percent, "AWS throttles although the fleet keeps its budget: the fleet's rate is cut");
     }
 
     pub(crate) fn budget_not_cut(&self, operation: Operation, error: &CallError) {
-        tracing::warn!(%operation, class = %error.class, "the fleet's rate could not be cut: {error}");
+        tracing::warn!(%operation, class = %error.class, request_id = error.request_id, "the fleet's rate could not be cut: {error}");
     }
 
     pub(crate) fn budget_unreachable(&self, operation: Operation, error: &CallError) {
-        tracing::warn!(%operation, class = %error.class, "the fleet's budget is out of reach, going on at the rate had last: {error}");
+        tracing::warn!(%operation, class = %error.class, request_id = error.request_id, "the fleet's budget is out of reach, going on at the rate had last: {error}");
     }
 
     pub(crate) fn budget_reachable(&self, operation: Operation) {
@@ -340,7 +258,8 @@ impl Telemetry {
     }
 
     pub(crate) fn task_panicked(&self, key: &str) {
-        tracing::error!(finding = key, "a mitigation panicked: this is a bug; the finding will be tried again");
+        self.metrics.panics.inc();
+        tracing::error!(finding = id(key), "a mitigation panicked: this is a bug; the finding will be tried again");
     }
 
     pub(crate) fn audit_page_read(&self, task: &str, check: &str, findings: usize) {
@@ -349,10 +268,19 @@ impl Telemetry {
 
     pub(crate) fn audit_page_failed(&self, task: &str, check: &str, error: &CallError) {
         let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
-        tracing::warn!(task, check, class = %error.class, "findings are authenticated one by one: failed to {error}{advice}");
+        tracing::warn!(task, check, class = %error.class, request_id = error.request_id, "findings are authenticated one by one: failed to {error}{advice}");
     }
 
     pub(crate) fn page_expanded(&self, task: &str, check: &str, findings: usize) {
         tracing::info!(task, check, findings, "audit expanded by a page");
+    }
+}
+
+impl CallObserver for Telemetry {
+    fn attempted(&self, service: &str, operation: &str, took: Duration, failed: Option<Class>) {
+        self.metrics.aws_calls.of([service, operation]).observe(took.as_secs_f64());
+        if let Some(class) = failed {
+            self.metrics.aws_call_errors.of([service, operation, class.as_str()]).inc();
+        }
     }
 }

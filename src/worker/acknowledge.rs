@@ -33,7 +33,7 @@ pub(super) async fn acknowledge_all<Q: Queue, L: Send + Sync + 'static, I: Send 
         for message in batch {
             match message.settlement {
                 Settlement::Done => done.push(message),
-                Settlement::Park(_) => parked.push(message),
+                Settlement::Park(..) => parked.push(message),
             }
         }
         for messages in [std::mem::take(&mut done), std::mem::take(&mut parked)] {
@@ -83,18 +83,22 @@ async fn acknowledge<Q: Queue, L, I>(shared: &Shared<Q, L, I>, mut messages: Vec
 
 async fn call<Q: Queue, L, I>(shared: &Shared<Q, L, I>, messages: &[Settled]) -> Vec<Result<(), CallError>> {
     let handles = messages.iter().map(|message| message.delivery.receipt_handle());
-    let parking = matches!(messages.first(), Some(Settled { settlement: Settlement::Park(_), .. }));
+    let parking = matches!(messages.first(), Some(Settled { settlement: Settlement::Park(..), .. }));
     let results = if parking {
         let entries: Vec<(String, Duration)> = handles
             .zip(messages)
             .map(|(handle, message)| match message.settlement {
-                Settlement::Park(delay) => (handle, delay),
+                Settlement::Park(_, delay) => (handle, delay),
                 Settlement::Done => (handle, Duration::ZERO),
             })
             .collect();
         let results = shared.queue.change_visibility(&entries).await;
         if let Ok(results) = &results {
-            shared.telemetry.parked(results.iter().filter(|result| result.is_ok()).count());
+            for (message, _) in messages.iter().zip(results).filter(|(_, result)| result.is_ok()) {
+                if let Settlement::Park(why, _) = message.settlement {
+                    shared.telemetry.parked(why.as_str());
+                }
+            }
         }
         results
     } else {

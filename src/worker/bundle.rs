@@ -2,7 +2,7 @@
 
 use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
-use super::delivery::{Settlement, Ticket};
+use super::delivery::{Settlement, Ticket, Why};
 use super::shared::Shared;
 use super::subject::{finding_subject, summary_subject};
 use crate::aws::{CallError, Class};
@@ -38,14 +38,15 @@ pub(super) async fn split<Q: Queue, L, I>(shared: Arc<Shared<Q, L, I>>, arrivals
         if let Some(error) = failed {
             shared.telemetry.split_failed(&error);
             shared.breaker.met(Dependency::Queue, &error);
-            ticket.settle(Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
+            let delay = Duration::from_secs(1) + shared.jitter(AFTER_FAILURE);
+            ticket.settle(Settlement::Park(Why::CallFailed, delay));
             return;
         }
     }
     shared.telemetry.split(arrivals.len() + forged.len() - refused.len());
     let mut end = Settlement::Done;
     for (part, error) in refused {
-        if let parked @ Settlement::Park(_) = given_up(part, error, &ticket).send(&shared).await {
+        if let parked @ Settlement::Park(..) = given_up(part, error, &ticket).send(&shared).await {
             end = parked;
         }
     }

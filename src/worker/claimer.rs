@@ -4,7 +4,7 @@ use super::batch::gather;
 use super::bundle::split;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
-use super::delivery::{Delivery, Settlement, Ticket};
+use super::delivery::{Delivery, Settlement, Ticket, Why};
 use super::lines::{Place, TooLong};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
@@ -77,11 +77,11 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
 ) -> Option<Wish> {
     let Incoming { mut arrivals, ticket } = message;
     if shared.stop.is_cancelled() {
-        ticket.settle(Settlement::Park(Duration::ZERO));
+        ticket.settle(Settlement::Park(Why::Stopping, Duration::ZERO));
         return None;
     }
     if shared.breaker.is_paused() {
-        ticket.settle(Settlement::Park(shared.elsewhere()));
+        ticket.settle(Settlement::Park(Why::Paused, shared.elsewhere()));
         return None;
     }
     if arrivals.len() > 1 {
@@ -118,7 +118,7 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             Some(Wish { work, request, source: arrival.source, place })
         }
         Met::TooEarly(ticket) => {
-            ticket.settle(Settlement::Park(BUSY.0 + shared.jitter(BUSY.0)));
+            ticket.settle(Settlement::Park(Why::Busy, BUSY.0 + shared.jitter(BUSY.0)));
             None
         }
         Met::Follows => {
@@ -146,7 +146,7 @@ fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<
         Ok(place) => Some(place),
         Err(TooLong { operation, back_in }) => {
             shared.telemetry.over_budget(key, operation, back_in);
-            shared.claims.end(key, Settlement::Park(back_in));
+            shared.claims.end(key, Settlement::Park(Why::Budget, back_in));
             None
         }
     }
@@ -215,7 +215,7 @@ async fn claim<Q: Queue, L: Ledger, I: IotControl>(
             Ok(ClaimOutcome::Busy { until }) => {
                 shared.telemetry.claim_busy(&key);
                 let delay = busy_delay(&shared, &key, until);
-                shared.claims.end(&key, Settlement::Park(delay));
+                shared.claims.end(&key, Settlement::Park(Why::Busy, delay));
             }
             Ok(ClaimOutcome::Mismatch) => {
                 let Wish { request, source, .. } = wish;
@@ -248,7 +248,8 @@ async fn refuse<Q: Queue, L, I>(shared: &Shared<Q, L, I>, key: &str, letter: imp
 }
 
 fn not_claimed<Q, L, I>(shared: &Shared<Q, L, I>, key: &str) {
-    shared.claims.end(key, Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE)));
+    let delay = Duration::from_secs(1) + shared.jitter(AFTER_FAILURE);
+    shared.claims.end(key, Settlement::Park(Why::CallFailed, delay));
 }
 
 /// Doubles with every delivery of the message, and never lasts beyond the other claim's lease.
@@ -265,7 +266,8 @@ fn start<Q: Queue, L: Ledger, I: IotControl>(
     claim: Claim,
     tasks: &TaskTracker,
 ) {
-    shared.telemetry.claim_won(&claim.record.subject, claim.record.epoch, claim.taken_over);
+    let age = shared.age(&claim.record.subject.key);
+    shared.telemetry.claim_won(&claim, age);
     let shared = Arc::clone(shared);
     let Wish { work, source, place, .. } = wish;
     let message = shared.claims.with_leader(&claim.record.subject.key, |ticket| {

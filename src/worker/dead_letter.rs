@@ -1,7 +1,7 @@
 //! Giving up on a message: to the dead-letter queue with the reason attached, before the original is deleted.
 
 use super::breaker::Dependency;
-use super::delivery::{Delivery, Settlement, Ticket};
+use super::delivery::{Delivery, Settlement, Ticket, Why};
 use super::shared::Shared;
 use crate::aws::{CallError, Class};
 use crate::finding::Rejected;
@@ -90,13 +90,13 @@ impl DeadLetter {
     pub async fn send<Q: Queue, L, I>(&self, shared: &Shared<Q, L, I>) -> Settlement {
         match self.put(shared).instrument(spans::dead_letter(&self.reason, &self.error)).await {
             Ok(()) => {
-                shared.telemetry.dead_lettered(&self.reason, &self.finding_id, &self.error);
+                shared.telemetry.dead_lettered(&self.reason, &self.finding_id, &self.check, &self.error);
                 Settlement::Done
             }
             Err(error) => {
                 shared.telemetry.dead_letter_failed(&error);
                 shared.breaker.met(Dependency::Queue, &error);
-                Settlement::Park(Duration::from_secs(1) + shared.jitter(AFTER_FAILURE))
+                Settlement::Park(Why::CallFailed, Duration::from_secs(1) + shared.jitter(AFTER_FAILURE))
             }
         }
     }

@@ -13,7 +13,46 @@ pub(super) enum Settlement {
     /// All that it asked for is on record: delete it.
     Done,
     /// Give it back, invisible for so long.
-    Park(Duration),
+    Park(Why, Duration),
+}
+
+/// Why a message is given back: a label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The budget of one of its calls cannot serve it soon.
+    Budget,
+    /// Another claim holds its finding, or a retry is not due.
+    Busy,
+    /// An attempt failed.
+    Retry,
+    /// Not tried, through no fault of its own: throttled, or its resource is in another finding's hands.
+    Postponed,
+    /// The breaker is open.
+    Paused,
+    /// The worker stops.
+    Stopping,
+    /// A call to the queue, the ledger or for a certificate failed.
+    CallFailed,
+    /// Another worker took its finding over.
+    ClaimLost,
+    /// Its work ended without a word.
+    Panicked,
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Busy => "busy",
+            Self::Retry => "retry",
+            Self::Postponed => "postponed",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::CallFailed => "call_failed",
+            Self::ClaimLost => "claim_lost",
+            Self::Panicked => "panicked",
+        }
+    }
 }
 
 /// A message whose work is over.
@@ -29,6 +68,7 @@ pub(super) struct Delivery {
     pub message_id: String,
     pub receive_count: u32,
     pub first_received_at: Option<i64>,
+    pub sent_at: Option<i64>,
     pub attributes: BTreeMap<String, String>,
     /// What the trace of its finding is linked to.
     pub origin: Option<SpanContext>,
@@ -85,7 +125,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.spent {
-            self.delivery.settle(Settlement::Park(AFTER_PANIC));
+            self.delivery.settle(Settlement::Park(Why::Panicked, AFTER_PANIC));
         }
     }
 }
@@ -101,6 +141,7 @@ pub(super) struct Arrived {
     pub receipt_handle: String,
     pub receive_count: u32,
     pub first_received_at: Option<i64>,
+    pub sent_at: Option<i64>,
     pub attributes: BTreeMap<String, String>,
     pub origin: Option<SpanContext>,
     pub visible_at: Instant,
@@ -122,6 +163,7 @@ impl InFlight {
             message_id: arrived.message_id.clone(),
             receive_count: arrived.receive_count,
             first_received_at: arrived.first_received_at,
+            sent_at: arrived.sent_at,
             attributes: arrived.attributes,
             origin: arrived.origin,
             state: Mutex::new(State { receipt_handle: arrived.receipt_handle, visible_at: arrived.visible_at }),
@@ -171,6 +213,7 @@ mod tests {
             receipt_handle: handle.into(),
             receive_count: 1,
             first_received_at: None,
+            sent_at: None,
             attributes: BTreeMap::new(),
             origin: None,
             visible_at: Instant::now(),
@@ -196,6 +239,6 @@ mod tests {
         let (settled, mut outcomes) = mpsc::unbounded_channel();
         let in_flight = InFlight::default();
         drop(in_flight.admit(arrived("m", "h1"), &settled));
-        assert_eq!(outcomes.try_recv().unwrap().settlement, Settlement::Park(AFTER_PANIC));
+        assert_eq!(outcomes.try_recv().unwrap().settlement, Settlement::Park(Why::Panicked, AFTER_PANIC));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
-use super::delivery::Settlement;
+use super::delivery::{Settlement, Why};
 use super::lines::Place;
 use super::remedy::{self, Remedy};
 use super::shared::{Ending, Shared};
@@ -48,7 +48,7 @@ pub(super) enum Outcome {
     /// Tried and failed; an attempt is spent.
     Retry(String),
     /// Not tried, or not this finding's fault; no attempt is spent.
-    Postpone(String, Duration),
+    Postpone(Why, String, Duration),
     /// It can never succeed.
     GiveUp { reason: String, error: String },
     /// Another epoch owns the record: not a word.
@@ -121,7 +121,7 @@ pub(super) async fn process<Q: Queue, L: Ledger, I: IotControl>(shared: Arc<Shar
 }
 
 fn given_back(why: &str) -> Outcome {
-    Outcome::Postpone(why.to_owned(), Duration::ZERO)
+    Outcome::Postpone(Why::Stopping, why.to_owned(), Duration::ZERO)
 }
 
 async fn work<Q: Queue, L: Ledger, I: IotControl>(
@@ -136,7 +136,8 @@ async fn work<Q: Queue, L: Ledger, I: IotControl>(
         biased;
         () = shared.stop.cancelled() => return given_back("the worker stopped before it was begun"),
         () = shared.breaker.paused() => {
-            return Outcome::Postpone("the worker paused before it was begun".to_owned(), shared.elsewhere());
+            let detail = "the worker paused before it was begun".to_owned();
+            return Outcome::Postpone(Why::Paused, detail, shared.elsewhere());
         }
         permit = async { Some(permits?.acquire().await) }.instrument(spans::wait()) => permit,
     };
@@ -273,7 +274,8 @@ pub(super) fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error
         }
         ActionError::Call(error) => error,
     };
-    let text = format!("failed to {error}");
+    let request = error.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
+    let text = format!("failed to {error}{request}");
     match error.class {
         Class::Transient | Class::Unknown => {
             if of_iot(&error) {
@@ -281,14 +283,14 @@ pub(super) fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error
             }
             // An outage is not the finding's fault, and must not use its attempts up.
             match shared.breaker.is_open() {
-                true => Outcome::Postpone(text, shared.elsewhere()),
+                true => Outcome::Postpone(Why::Paused, text, shared.elsewhere()),
                 false => Outcome::Retry(text),
             }
         }
-        Class::Throttled => Outcome::Postpone(text, Duration::from_secs(1) + shared.jitter(POSTPONED)),
+        Class::Throttled => Outcome::Postpone(Why::Postponed, text, Duration::from_secs(1) + shared.jitter(POSTPONED)),
         Class::Denied => {
             shared.breaker.met(if of_iot(&error) { Dependency::Iot } else { Dependency::Ledger }, &error);
-            Outcome::Postpone(text, Duration::from_secs(5) + shared.jitter(POSTPONED))
+            Outcome::Postpone(Why::Paused, text, Duration::from_secs(5) + shared.jitter(POSTPONED))
         }
         Class::Permanent | Class::Gone => Outcome::GiveUp { reason: "permanent_error".to_owned(), error: text },
     }
@@ -312,22 +314,22 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
         Outcome::Retry(detail) => {
             attempts += 1;
             if attempts < shared.policy.retry.max_attempts {
-                (Status::Waiting, detail, Settlement::Park(shared.retry_delay(attempts)))
+                (Status::Waiting, detail, Settlement::Park(Why::Retry, shared.retry_delay(attempts)))
             } else {
                 give_up(shared, task, attempts, "attempts_exhausted", detail).await
             }
         }
         Outcome::Lost => {
-            shared.telemetry.claim_lost(&claim.key);
-            shared.claims.end(&claim.key, Settlement::Park(Duration::from_secs(5)));
+            shared.telemetry.claim_lost(&task.record.subject, claim.epoch);
+            shared.claims.end(&claim.key, Settlement::Park(Why::ClaimLost, Duration::from_secs(5)));
             return;
         }
         Outcome::End(status, detail) => (status, detail, Settlement::Done),
-        Outcome::Postpone(detail, delay) => (Status::Waiting, detail, Settlement::Park(delay)),
+        Outcome::Postpone(why, detail, delay) => (Status::Waiting, detail, Settlement::Park(why, delay)),
         Outcome::GiveUp { reason, error } => give_up(shared, task, attempts, &reason, error).await,
     };
     let retry_at = match (status, settlement) {
-        (Status::Waiting, Settlement::Park(delay)) => {
+        (Status::Waiting, Settlement::Park(_, delay)) => {
             Some(crate::ledger::transition::after(shared.clock.now_ms(), delay))
         }
         _ => None,
@@ -337,7 +339,8 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
     spans::ended(&finish, &written);
     let settlement = match written {
         Ok(()) => {
-            shared.telemetry.finished(&finish, &task.record.subject.check, &task.record.subject.resource_id);
+            let age = shared.age(&finish.claim.key);
+            shared.telemetry.finished(&finish, &task.record.subject, &task.record.steps, age);
             match status {
                 Status::Mitigated | Status::Compliant => shared.breaker.succeeded(),
                 Status::Observed | Status::Suppressed | Status::Expanded => shared.breaker.recorded(),
@@ -346,12 +349,12 @@ async fn conclude<Q: Queue, L: Ledger, I: IotControl>(
             settlement
         }
         Err(WriteError::LostClaim) => {
-            shared.telemetry.claim_lost(&finish.claim.key);
-            Settlement::Park(Duration::from_secs(5))
+            shared.telemetry.claim_lost(&task.record.subject, finish.claim.epoch);
+            Settlement::Park(Why::ClaimLost, Duration::from_secs(5))
         }
         Err(WriteError::Call(error)) => {
             shared.telemetry.finish_failed(&finish.claim.key, &error);
-            Settlement::Park(Duration::from_secs(5) + shared.jitter(POSTPONED))
+            Settlement::Park(Why::CallFailed, Duration::from_secs(5) + shared.jitter(POSTPONED))
         }
     };
     shared.claims.end(&finish.claim.key, settlement);

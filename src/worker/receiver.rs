@@ -173,6 +173,7 @@ async fn take_in<Q, L, I>(
             receipt_handle: message.receipt_handle,
             receive_count: message.receive_count,
             first_received_at: message.first_received_at,
+            sent_at: message.sent_at,
             attributes: message.attributes,
             origin,
             visible_at: asked + shared.config.lease,

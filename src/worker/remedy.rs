@@ -1,5 +1,6 @@
 //! What is done about a finding that is to be mended: the resources that it enters, and who does it.
 
+use super::delivery::Why;
 use super::process::{ClaimJournal, Outcome, POSTPONED, Progress, failure};
 use super::shared::Shared;
 use crate::defender::{self, HandOver, hand_over};
@@ -134,7 +135,8 @@ async fn enter<Q: Queue, L: Ledger, I: IotControl>(
             }
             Ok(Gate::Busy { .. }) => {
                 let delay = Duration::from_secs(1) + shared.jitter(POSTPONED);
-                return Err(Outcome::Postpone("another finding is at work on the same resource".to_owned(), delay));
+                let detail = "another finding is at work on the same resource".to_owned();
+                return Err(Outcome::Postpone(Why::Postponed, detail, delay));
             }
             Ok(Gate::CoolingDown { by, at }) => {
                 let why = format!("coalesced: {by} acted on the same resource for the same check at {}", moment(at));

@@ -14,8 +14,8 @@ use crate::ledger::{Ledger, Presence};
 use crate::mitigation::IotControl;
 use crate::policy::Mode;
 use crate::queue::Queue;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,10 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
         let bounds = Arc::new(Bounds::new(self.config.max_in_flight, self.config.max_in_flight_bytes));
         // Its own stop, so that an empty queue ends this worker and not those that share the caller's.
         let stop = stop.child_token();
+        let (telemetry, budgets) = (Arc::clone(&self.telemetry), Arc::clone(&self.budgets));
         let shared = Arc::new(Shared::new(self, vitals, settled, endings, stop.clone()));
+        let watched: Weak<Shared<Q, L, I>> = Arc::downgrade(&shared);
+        telemetry.watch(watched, &budgets);
 
         let leaving = CancellationToken::new();
         let announcer = tokio::spawn({

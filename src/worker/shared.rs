@@ -15,7 +15,7 @@ use crate::defender::{Authenticator, PAGE_PATIENCE, Rooms};
 use crate::ledger::{Finish, WriteError};
 use crate::mitigation::{IotControl, Paced};
 use crate::policy::Policy;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Gauged, Reading, Telemetry};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{RwLock, mpsc, oneshot};
@@ -105,6 +105,16 @@ impl<Q, L, I: IotControl> Shared<Q, L, I> {
     }
 }
 
+impl<Q: Send + Sync, L: Send + Sync, I: Send + Sync> Gauged for Shared<Q, L, I> {
+    fn reading(&self) -> Reading {
+        Reading {
+            in_flight: self.in_flight.len(),
+            in_flight_limit: self.config.max_in_flight,
+            breaker_open: self.breaker.is_open(),
+        }
+    }
+}
+
 impl<Q, L, I> Shared<Q, L, I> {
     /// A delay between zero and `most`, evenly spread: "full jitter", so that what failed together does not come back together.
     pub fn jitter(&self, most: Duration) -> Duration {
@@ -116,6 +126,13 @@ impl<Q, L, I> Shared<Q, L, I> {
     /// for all of them may be as ill as this one.
     pub fn elsewhere(&self) -> Duration {
         Duration::from_secs(1) + self.jitter(Duration::from_secs(10))
+    }
+
+    /// How long ago the message that leads the work on `key` was sent, if the queue told; zero if its clock runs ahead of this one.
+    pub fn age(&self, key: &str) -> Option<Duration> {
+        let sent_at = self.claims.with_leader(key, |ticket| ticket.delivery().sent_at)??;
+        let age = self.clock.now_ms().saturating_sub(sent_at).max(0);
+        Some(Duration::from_millis(age.unsigned_abs()))
     }
 
     /// The delay before attempt `attempts + 1`: full jitter over an exponential that starts at the policy's base delay.

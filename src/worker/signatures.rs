@@ -3,7 +3,7 @@
 //! What came in no such envelope has no signature and passes: a raw delivery, and what workers and replays put on the queue
 //! themselves. Whether the finding exists is asked of Device Defender later, signed or not.
 
-use super::delivery::Settlement;
+use super::delivery::{Settlement, Why};
 use super::keyring::NoCertificate;
 use super::receiver::Incoming;
 use super::shared::Shared;
@@ -58,9 +58,10 @@ pub(super) async fn check<Q, L, I>(
         Some(Err(())) => {
             let doublings = message.ticket.delivery().receive_count.saturating_sub(1).min(10);
             let most = AFTER_FAILURE.0.saturating_mul(1 << doublings).min(AFTER_FAILURE.1);
-            message.ticket.settle(Settlement::Park(Duration::from_secs(1) + shared.jitter(most)));
+            let delay = Duration::from_secs(1) + shared.jitter(most);
+            message.ticket.settle(Settlement::Park(Why::CallFailed, delay));
         }
-        None => message.ticket.settle(Settlement::Park(Duration::ZERO)),
+        None => message.ticket.settle(Settlement::Park(Why::Stopping, Duration::ZERO)),
     }
 }
 

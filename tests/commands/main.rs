@@ -16,6 +16,7 @@ mod collector;
 mod dlq;
 mod health;
 mod logs;
+mod metrics;
 mod mitigate;
 mod native_move;
 mod permissions;

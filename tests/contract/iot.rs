@@ -158,7 +158,7 @@ pub async fn a_new_default_policy_version_is_in_force_and_the_old_one_is_kept<F:
     let first = control.get_policy(&name).await.unwrap();
     assert_eq!((first.default_version.as_str(), parsed(&first.document)), ("1", parsed(&document("first"))));
 
-    let id = control.create_default_policy_version(&name, &document("second")).await.unwrap();
+    let id = control.create_default_policy_version(&name, &document("second")).await.unwrap().id;
     assert_eq!(id, "2");
     let second = control.get_policy(&name).await.unwrap();
     assert_eq!((second.default_version, parsed(&second.document)), (id.clone(), parsed(&document("second"))));
@@ -181,7 +181,7 @@ pub async fn a_sixth_policy_version_is_refused_until_one_is_deleted<F: IotFixtur
     assert_eq!(control.get_policy(&name).await.unwrap().default_version, "5");
 
     control.delete_policy_version(&name, "1").await.unwrap();
-    let id = control.create_default_policy_version(&name, &document("sixth")).await.unwrap();
+    let id = control.create_default_policy_version(&name, &document("sixth")).await.unwrap().id;
     assert_eq!(id, "6", "a number is not used twice");
     let expected = ["2", "3", "4", "5", "6"].map(str::to_owned);
     assert_eq!(version_ids(&fixture, &name).await, expected.into());
@@ -190,7 +190,7 @@ pub async fn a_sixth_policy_version_is_refused_until_one_is_deleted<F: IotFixtur
 pub async fn the_default_policy_version_cannot_be_deleted<F: IotFixture>(make: impl AsyncFn() -> F) {
     let fixture = make().await;
     let name = policy(&fixture).await;
-    let default = fixture.control().create_default_policy_version(&name, &document("second")).await.unwrap();
+    let default = fixture.control().create_default_policy_version(&name, &document("second")).await.unwrap().id;
     assert_refused(fixture.control().delete_policy_version(&name, &default).await, "DeleteConflictException");
     assert_eq!(version_ids(&fixture, &name).await, ["1", "2"].map(str::to_owned).into());
 }
@@ -356,8 +356,8 @@ pub async fn an_unknown_audit_has_no_findings<F: IotFixture>(make: impl AsyncFn(
 pub async fn each_publication_has_its_own_message_id<F: IotFixture>(make: impl AsyncFn() -> F) {
     let fixture = make().await;
     let topic = fixture.create_topic(&unique("topic")).await;
-    let first = fixture.control().publish(&topic, "{\"text\":\"Grüße & 'quotes'\"}").await.unwrap();
-    let second = fixture.control().publish(&topic, "{\"text\":\"Grüße & 'quotes'\"}").await.unwrap();
+    let first = fixture.control().publish(&topic, "{\"text\":\"Grüße & 'quotes'\"}").await.unwrap().id;
+    let second = fixture.control().publish(&topic, "{\"text\":\"Grüße & 'quotes'\"}").await.unwrap().id;
     assert!(!first.is_empty() && first != second, "{first} and {second}");
 }
 

@@ -133,6 +133,7 @@ fn step(detail: &str) -> Step {
         outcome: StepOutcome::Changed,
         detail: detail.to_owned(),
         at: 1_790_000_000_123,
+        request_id: Some("0f1e2d3c-4b5a".to_owned()),
     }
 }
 
@@ -178,7 +179,7 @@ pub async fn after_its_lease_a_claim_is_taken_over_under_the_next_epoch_and_coun
     claim(&ledger, &subject, "alice", now).await;
     let over = now + LEASE_MS;
     let taken = ours(claim(&ledger, &subject, "bob", over).await);
-    assert!(taken.taken_over);
+    assert!(taken.taken_over && taken.lapsed);
     let record = &taken.record;
     assert_eq!((record.status, record.epoch, record.owner.as_str()), (Status::Claimed, 2, "bob"));
     assert_eq!((record.lease_until, record.attempts, record.first_seen), (over + LEASE_MS, 1, now));
@@ -469,7 +470,7 @@ pub async fn a_waiting_record_is_busy_until_it_is_due_and_then_claimed_without_a
     finish(&ledger, end, now + 1).await.unwrap();
     assert_eq!(claim(&ledger, &subject, "bob", due - 1).await, ClaimOutcome::Busy { until: due });
     let retry = ours(claim(&ledger, &subject, "bob", due).await);
-    assert!(retry.taken_over);
+    assert!(retry.taken_over && !retry.lapsed);
     assert_eq!((retry.record.epoch, retry.record.attempts, retry.record.retry_at), (2, 4, None));
 }
 

@@ -47,7 +47,7 @@ async fn a_version_id_is_never_used_again() {
     iot.put_policy("Wide", &["{}", "{}"]);
     iot.set_default_version("Wide", "1");
     iot.delete_policy_version("Wide", "2").await.unwrap();
-    assert_eq!(iot.create_default_policy_version("Wide", "{}").await.unwrap(), "3");
+    assert_eq!(iot.create_default_policy_version("Wide", "{}").await.unwrap().id, "3");
     assert_eq!(iot.policy("Wide").unwrap().1, "3");
 }
 

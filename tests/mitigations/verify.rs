@@ -115,6 +115,7 @@ fn delegated(action: &str, finding: &Finding) -> Step {
         outcome: StepOutcome::Changed,
         detail: "by Device Defender's Act-at-WARN".into(),
         at: 5,
+        request_id: None,
     }
 }
 

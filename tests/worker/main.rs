@@ -18,6 +18,7 @@ mod house;
 mod leases;
 mod lines;
 mod many;
+mod metrics;
 mod once;
 mod outages;
 mod presence;

@@ -209,6 +209,7 @@ impl<I: IotControl, J: Journal> HandOver<'_, I, J> {
             outcome: StepOutcome::Intended,
             detail: format!("to {}{others}", order.actions.join(", ")),
             at: self.job.clock.now_ms(),
+            request_id: None,
         });
         if let Err(error) = self.job.journal.record(&steps.0).await {
             withdraw(steps);

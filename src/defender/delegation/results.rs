@@ -108,6 +108,7 @@ mod tests {
             outcome: StepOutcome::Intended,
             detail: detail.to_owned(),
             at: 0,
+            request_id: None,
         }
     }
 

@@ -6,7 +6,7 @@ use super::item::{self, Item};
 use super::statements::Statement;
 use crate::aws::{CallError, Class};
 use crate::ledger::transition::{Arrival, arrive, begin};
-use crate::ledger::{Claim, ClaimOutcome, ClaimRequest, Record};
+use crate::ledger::{Claim, ClaimOutcome, ClaimRequest, Record, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ struct Call<'a> {
 /// How an entry stands after the first batch.
 enum Stand {
     Settled(Result<ClaimOutcome, CallError>),
-    TakeOver { record: Box<Record>, statement: Statement },
+    TakeOver { record: Box<Record>, lapsed: bool, statement: Statement },
 }
 
 impl Stand {
@@ -106,12 +106,14 @@ async fn take_over(
     let existing = existing(ledger, requests, &refused).await;
 
     let results = paired.into_iter().zip(existing).zip(requests).map(|(((stand, outcome), existing), request)| {
-        let record = match stand {
+        let (record, lapsed) = match stand {
             Stand::Settled(result) => return result,
-            Stand::TakeOver { record, .. } => record,
+            Stand::TakeOver { record, lapsed, .. } => (record, lapsed),
         };
         match outcome {
-            Some(Outcome::Done) => Ok(ClaimOutcome::Ours(Box::new(Claim { record: *record, taken_over: true }))),
+            Some(Outcome::Done) => {
+                Ok(ClaimOutcome::Ours(Box::new(Claim { record: *record, taken_over: true, lapsed })))
+            }
             Some(Outcome::Failed(error)) => Err(error),
             Some(Outcome::Refused(_)) => match call.meet(ledger, request, &existing?) {
                 Stand::Settled(result) => result,
@@ -146,7 +148,7 @@ async fn existing(
 }
 
 fn ours(record: Record, taken_over: bool) -> Stand {
-    Stand::Settled(Ok(ClaimOutcome::Ours(Box::new(Claim { record, taken_over }))))
+    Stand::Settled(Ok(ClaimOutcome::Ours(Box::new(Claim { record, taken_over, lapsed: false }))))
 }
 
 impl Call<'_> {
@@ -195,7 +197,7 @@ impl Call<'_> {
                     (item::LEASE_UNTIL, item::n(record.lease_until)),
                 ];
                 let statement = Statement::update(&ledger.table, &request.subject.key, changes, conditions);
-                Stand::TakeOver { record: next, statement }
+                Stand::TakeOver { record: next, lapsed: record.status == Status::Claimed, statement }
             }
         }
     }

@@ -233,6 +233,7 @@ mod tests {
                 outcome: StepOutcome::Changed,
                 detail: String::new(),
                 at: 4,
+                request_id: Some("4c2a".into()),
             }],
             cursor: Some("c".into()),
             replayed: Some(Replayed {
