@@ -34,6 +34,11 @@ fn id(key: &str) -> &str {
     key.strip_prefix("finding#").unwrap_or(key)
 }
 
+/// What every line about a finding names: its id, its check, its resource.
+fn named(subject: &Subject) -> (&str, &str, &str) {
+    (id(&subject.key), &subject.check, &subject.resource_id)
+}
+
 /// Whether an earlier claim told of the step. Each attempt looks anew at what is in order, and puts its own time on it; a change keeps
 /// the time when it was made.
 fn is_same(known: &Step, step: &Step) -> bool {
@@ -103,23 +108,26 @@ impl Telemetry {
         if let Some(age) = age {
             self.metrics.message_age.observe(age.as_secs_f64());
         }
-        let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
+        let (finding, check, resource) = named(subject);
         tracing::debug!(finding, check, resource, epoch, taken_over, "claimed");
     }
 
-    pub(crate) fn duplicate(&self, key: &str, status: Status) {
+    pub(crate) fn duplicate(&self, subject: &Subject, status: Status) {
         self.metrics.duplicates.inc();
-        tracing::debug!(finding = id(key), %status, "duplicate");
+        let (finding, check, resource) = named(subject);
+        tracing::debug!(finding, check, resource, %status, "duplicate");
     }
 
-    pub(crate) fn follower(&self, key: &str) {
+    pub(crate) fn follower(&self, subject: &Subject) {
         self.metrics.duplicates.inc();
-        tracing::debug!(finding = id(key), "duplicate of a finding in flight here");
+        let (finding, check, resource) = named(subject);
+        tracing::debug!(finding, check, resource, "duplicate of a finding in flight here");
     }
 
-    pub(crate) fn claim_busy(&self, key: &str) {
+    pub(crate) fn claim_busy(&self, subject: &Subject) {
         self.metrics.claims_busy.inc();
-        tracing::debug!(finding = id(key), "claimed elsewhere, or not due");
+        let (finding, check, resource) = named(subject);
+        tracing::debug!(finding, check, resource, "claimed elsewhere, or not due");
     }
 
     pub(crate) fn claims_failed(&self, error: &CallError) {
@@ -128,7 +136,7 @@ impl Telemetry {
 
     pub(crate) fn claim_lost(&self, subject: &Subject, epoch: u64) {
         self.metrics.claims_lost.inc();
-        let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
+        let (finding, check, resource) = named(subject);
         tracing::warn!(finding, check, resource, epoch, "lost the claim to another worker; nothing was written");
     }
 
@@ -148,14 +156,12 @@ impl Telemetry {
         let requests = new.iter().filter_map(|step| step.request_id.as_deref());
         let request_id = requests.take(MAX_REQUESTS).collect::<Vec<_>>().join(",");
         let request_id = Some(request_id).filter(|ids| !ids.is_empty());
-        let (finding, check, resource) = (id(&subject.key), &subject.check, &subject.resource_id);
+        let (finding, check, resource) = named(subject);
         let (epoch, attempts, detail) = (finish.claim.epoch, finish.attempts, &finish.detail);
         match finish.status {
             Status::Waiting | Status::Claimed => {
                 tracing::info!(finding, check, resource, epoch, attempts, detail, request_id, "will be tried again");
             }
-            // Told when the dead letter was sent, which comes first.
-            Status::Dead => {}
             status => {
                 let rule = finish.rule.as_deref().unwrap_or("-");
                 tracing::info!(finding, check, resource, epoch, rule, detail, request_id, "{status}");
@@ -167,8 +173,8 @@ impl Telemetry {
         tracing::warn!(finding = id(key), class = %error.class, request_id = error.request_id, "failed to finish: {error}");
     }
 
-    pub(crate) fn leave_failed(&self, resource: &str, error: &CallError) {
-        tracing::warn!(resource, class = %error.class, request_id = error.request_id, "failed to let go of a resource, it frees itself: {error}");
+    pub(crate) fn leave_failed(&self, gate: &str, error: &CallError) {
+        tracing::warn!(gate, class = %error.class, request_id = error.request_id, "failed to let go of a resource, it frees itself: {error}");
     }
 
     pub(crate) fn dead_lettered(&self, reason: &str, finding: &str, check: &str, error: &str) {
@@ -197,8 +203,9 @@ impl Telemetry {
         self.metrics.messages_parked.of([why]).inc();
     }
 
-    pub(crate) fn over_budget(&self, key: &str, operation: Operation, back_in: Duration) {
-        tracing::debug!(finding = id(key), %operation, seconds = back_in.as_secs(), "parked: its budget cannot serve it soon");
+    pub(crate) fn over_budget(&self, subject: &Subject, operation: Operation, back_in: Duration) {
+        let (finding, check, resource) = named(subject);
+        tracing::debug!(finding, check, resource, %operation, seconds = back_in.as_secs(), "parked: its budget cannot serve it soon");
     }
 
     pub(crate) fn acknowledgement_failed(&self, error: &CallError) {

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::subject::{finding_subject, summary_subject};
 use crate::aws::Class;
 use crate::finding::{Content, Rejected, Replay};
-use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, Lineage, ReplayMode};
+use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, Lineage, ReplayMode, Subject};
 use crate::mitigation::{IotControl, calls_of};
 use crate::queue::Queue;
 use crate::telemetry::spans;
@@ -113,7 +113,7 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
     };
     match shared.claims.meet(&subject.key, &subject.fingerprint, replay == ReplayMode::Force, ticket) {
         Met::Fresh => {
-            let place = line_up(shared, &subject.key, &work)?;
+            let place = line_up(shared, &subject, &work)?;
             let request = ClaimRequest { subject, replay, lineage };
             Some(Wish { work, request, source: arrival.source, place })
         }
@@ -122,7 +122,7 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             None
         }
         Met::Follows => {
-            shared.telemetry.follower(&subject.key);
+            shared.telemetry.follower(&subject);
             None
         }
         Met::Mismatch(ticket) => {
@@ -136,7 +136,7 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
 
 /// A place in line for work that was just met; `None` if its message was parked. Before the ledger is asked, so that a message that
 /// comes and goes costs no write.
-fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<Place> {
+fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, subject: &Subject, work: &Work) -> Option<Place> {
     let calls = match work {
         Work::Finding(finding) => calls_of(&shared.policy, finding),
         // One for thousands of findings, and begun soon or late, it pages on for as long as it takes.
@@ -145,8 +145,8 @@ fn line_up<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, work: &Work) -> Option<
     match shared.lines.join(&calls, |most| shared.jitter(most)) {
         Ok(place) => Some(place),
         Err(TooLong { operation, back_in }) => {
-            shared.telemetry.over_budget(key, operation, back_in);
-            shared.claims.end(key, Settlement::Park(Why::Budget, back_in));
+            shared.telemetry.over_budget(subject, operation, back_in);
+            shared.claims.end(&subject.key, Settlement::Park(Why::Budget, back_in));
             None
         }
     }
@@ -209,11 +209,11 @@ async fn claim<Q: Queue, L: Ledger, I: IotControl>(
                 start(&shared, wish, *claim, &tasks);
             }
             Ok(ClaimOutcome::Duplicate(status)) => {
-                shared.telemetry.duplicate(&key, status);
+                shared.telemetry.duplicate(&wish.request.subject, status);
                 shared.claims.end(&key, Settlement::Done);
             }
             Ok(ClaimOutcome::Busy { until }) => {
-                shared.telemetry.claim_busy(&key);
+                shared.telemetry.claim_busy(&wish.request.subject);
                 let delay = busy_delay(&shared, &key, until);
                 shared.claims.end(&key, Settlement::Park(Why::Busy, delay));
             }
