@@ -108,8 +108,8 @@ struct View<'a> {
     place: &'a Place,
     every: Duration,
     kind: Kind,
-    /// The tables of the last look that succeeded.
-    last: String,
+    /// The tables of the last look that succeeded, and when that was, milliseconds since the epoch.
+    last: Option<(String, i64)>,
 }
 
 enum Kind {
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
                 Kind::InPlace(bar)
             }
         };
-        Self { place, every, kind, last: String::new() }
+        Self { place, every, kind, last: None }
     }
 
     fn show(&mut self, look: Result<Look, CliError>, counting: &Counting<'_>) {
@@ -161,10 +161,14 @@ impl<'a> View<'a> {
             self.every.as_secs()
         );
         match look {
-            Ok(look) => self.last = screen(&look, counted, width) + "\n" + &age(counting),
-            Err(error) => head.push_str(&format!("\nNOT REFRESHED: {error}\n")),
+            Ok(look) => self.last = Some((screen(&look, counted, width) + "\n" + &age(counting), look.at)),
+            Err(error) => {
+                let since = self.last.as_ref().map(|(_, at)| format!(" since {} UTC", time_of_day(*at)));
+                head.push_str(&format!("\nNOT REFRESHED{}: {error}\n", since.unwrap_or_default()));
+            }
         }
-        let text = format!("{head}\n{}", self.last);
+        let shown = self.last.as_ref().map_or("", |(shown, _)| shown);
+        let text = format!("{head}\n{shown}");
         match &self.kind {
             Kind::InPlace(bar) => bar.set_message(text.trim_end().to_owned()),
             Kind::Blocks | Kind::Lines => print::line(&text),
@@ -175,6 +179,7 @@ impl<'a> View<'a> {
     fn end(self) {
         if let Kind::InPlace(bar) = self.kind {
             bar.abandon();
+            print::line("");
         }
     }
 }
