@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 /// A check that failed in an audit.
+#[derive(Debug)]
 pub(super) struct Failed {
     task_id: String,
     /// When it was put on record, milliseconds since the epoch.
@@ -50,10 +51,10 @@ impl Failed {
     }
 }
 
-/// Prints nothing if nothing failed.
-pub(super) fn print(failed: &[Failed]) {
+/// The table; `None` if nothing failed.
+pub(super) fn table(failed: &[Failed]) -> Option<String> {
     if failed.is_empty() {
-        return;
+        return None;
     }
     let mut table = print::table(&["audit", "when (UTC)", "failed check", "code", "what to do"]);
     for Failed { task_id, at, check } in failed {
@@ -65,5 +66,5 @@ pub(super) fn print(failed: &[Failed]) {
             check.advice(),
         ]);
     }
-    print::line(&table.to_string());
+    Some(table.to_string())
 }

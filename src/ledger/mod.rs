@@ -19,6 +19,6 @@ pub use port::{
     BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode,
     WriteError,
 };
-pub use presence::{Presence, REMEMBERED, Standing, WorkerHealth, WorkerNote};
+pub use presence::{Calls, Presence, REMEMBERED, Standing, WorkerHealth, WorkerNote};
 pub use record::{Record, Status, Step, StepOutcome, Subject};
 pub use timeline::{Change, Changed, Timeline, Timelines};

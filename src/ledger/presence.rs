@@ -46,9 +46,19 @@ pub struct WorkerNote {
     /// parked included. Absent if it received none.
     #[serde(default)]
     pub oldest_message: Option<i64>,
-    /// Calls per second of each API operation in the interval before; those that it did not call left out.
+    /// The API operations that it has called since the start.
     #[serde(default)]
-    pub calls: BTreeMap<String, f64>,
+    pub calls: BTreeMap<String, Calls>,
+}
+
+/// What a worker tells of an API operation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Calls {
+    /// Its own calls per second in the interval before.
+    pub per_second: f64,
+    /// What it takes the whole fleet's budget to be when it is not cut, calls per second.
+    pub budget: f64,
 }
 
 /// How a worker is, in its own words.
@@ -123,7 +133,7 @@ mod tests {
             in_flight: 3,
             finished: 4,
             oldest_message: Some(5),
-            calls: BTreeMap::from([("GetPolicy".into(), 0.5)]),
+            calls: BTreeMap::from([("GetPolicy".into(), Calls { per_second: 0.5, budget: 8.0 })]),
         }
     }
 

@@ -5,7 +5,7 @@ use super::config::ANNOUNCE_EVERY;
 use super::shared::Shared;
 use crate::aws::{CallError, Class};
 use crate::budget::{Budgets, Operation};
-use crate::ledger::{Presence, WorkerHealth, WorkerNote};
+use crate::ledger::{Calls, Presence, WorkerHealth, WorkerNote};
 use crate::policy::Mode;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -45,30 +45,37 @@ impl OldestMessage {
 #[derive(Debug, Default)]
 struct Lately {
     oldest_message: Option<i64>,
-    calls: BTreeMap<String, f64>,
+    calls: BTreeMap<String, Calls>,
 }
 
-/// Slots taken of each operation, and when that was.
+/// Slots taken of each operation, and when that was looked at.
 struct Taken {
     at: Instant,
     slots: BTreeMap<Operation, u64>,
 }
 
 impl Taken {
-    fn now(budgets: &Budgets) -> Self {
-        let slots = budgets.usage().into_iter().map(|(operation, usage)| (operation, usage.taken));
-        Self { at: Instant::now(), slots: slots.collect() }
+    fn none() -> Self {
+        Self { at: Instant::now(), slots: BTreeMap::new() }
     }
 
-    /// Calls per second since `before`.
-    fn since(&self, before: &Self) -> BTreeMap<String, f64> {
-        let seconds = (self.at - before.at).as_secs_f64();
-        let calls = self.slots.iter().map(|(operation, slots)| {
-            let taken = slots.saturating_sub(before.slots.get(operation).copied().unwrap_or(0));
-            (operation.to_string(), taken as f64 / seconds.max(f64::EPSILON))
+    /// The calls since the last time.
+    fn look(&mut self, budgets: &Budgets) -> BTreeMap<String, Calls> {
+        let now = Instant::now();
+        let seconds = (now - self.at).as_secs_f64().max(1e-3);
+        self.at = now;
+        let calls = budgets.usage().into_iter().map(|(operation, usage)| {
+            let before = self.slots.insert(operation, usage.taken).unwrap_or(0);
+            let per_second = rounded(usage.taken.saturating_sub(before) as f64 / seconds);
+            (operation.to_string(), Calls { per_second, budget: rounded(usage.per_second) })
         });
-        calls.filter(|(_, rate)| *rate > 0.0).collect()
+        calls.collect()
     }
+}
+
+/// To a thousandth: people read it, and a note is to be small.
+fn rounded(rate: f64) -> f64 {
+    (rate * 1e3).round() / 1e3
 }
 
 /// Announces at once, every interval, when the breaker turns and when a stop was asked for; and at `leaving` that the worker is gone.
@@ -78,7 +85,7 @@ pub(super) async fn announce<Q, L: Presence, I>(shared: &Shared<Q, L, I>, leavin
     let started_at = shared.clock.now_ms();
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut lately, mut taken) = (Lately::default(), Taken::now(&shared.budgets));
+    let (mut lately, mut taken) = (Lately::default(), Taken::none());
     let (mut told_open, mut told_draining) = (false, false);
     let mut failed = false;
     loop {
@@ -88,11 +95,7 @@ pub(super) async fn announce<Q, L: Presence, I>(shared: &Shared<Q, L, I>, leavin
             () = shared.stop.cancelled(), if !told_draining => {}
             () = shared.vitals.breaker.turned(told_open) => {}
             _ = ticks.tick() => {
-                let now = Taken::now(&shared.budgets);
-                // The first tick comes at once, with nothing behind it.
-                let calls = if now.at > taken.at { now.since(&taken) } else { BTreeMap::new() };
-                lately = Lately { oldest_message: shared.oldest_message.take(), calls };
-                taken = now;
+                lately = Lately { oldest_message: shared.oldest_message.take(), calls: taken.look(&shared.budgets) };
             }
         }
         let health = health(shared);

@@ -141,6 +141,11 @@ impl Process {
         last
     }
 
+    /// Without a chance to say anything.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     pub async fn terminate(&self) -> Instant {
         let pid = self.child.id().unwrap().to_string();
         let sent = Instant::now();

@@ -3,7 +3,7 @@
 
 use super::ledger::{claim, ours, subject};
 use super::run::{now, unique};
-use fleetwarden::ledger::{Filter, Ledger, Presence, Status, Subject, Tally, WorkerHealth, WorkerNote};
+use fleetwarden::ledger::{Calls, Filter, Ledger, Presence, Status, Subject, Tally, WorkerHealth, WorkerNote};
 use std::collections::BTreeMap;
 
 /// Runs every case of this file against an implementation; see `run.rs`.
@@ -30,7 +30,7 @@ fn note(id: &str, seen_at: i64) -> WorkerNote {
         in_flight: 7,
         finished: 1_234,
         oldest_message: Some(61_500),
-        calls: BTreeMap::from([("UpdateCertificate".to_owned(), 0.1 + 0.2)]),
+        calls: BTreeMap::from([("UpdateCertificate".to_owned(), Calls { per_second: 0.1 + 0.2, budget: 8.0 })]),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::house::*;
 use fleetwarden::aws::{Class, Fate, Fates};
-use fleetwarden::ledger::{Presence, Standing, Status, WorkerHealth, WorkerNote};
+use fleetwarden::ledger::{Calls, Presence, Standing, Status, WorkerHealth, WorkerNote};
 use fleetwarden::worker::{ANNOUNCE_EVERY, Ended, Health};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -43,11 +43,12 @@ async fn a_worker_says_that_it_is_there_what_it_does_and_at_last_that_it_is_gone
     assert_eq!(second.finished, 40);
     assert_eq!(second.in_flight, 0);
     assert!((7_000..20_000).contains(&second.oldest_message.unwrap()), "{second:?}");
-    assert_eq!(second.calls["UpdateCertificate"], 40.0 / EVERY as f64);
+    assert_eq!(second.calls["UpdateCertificate"], Calls { per_second: 40.0 / EVERY as f64, budget: 8.0 });
 
     seconds(EVERY).await;
     let idle = note(&house).await;
-    assert_eq!((idle.oldest_message, idle.calls.len(), idle.finished), (None, 0, 40));
+    assert_eq!((idle.oldest_message, idle.finished), (None, 40));
+    assert_eq!(idle.calls["UpdateCertificate"], Calls { per_second: 0.0, budget: 8.0 });
     assert_eq!(idle.standing(house.clock.now_ms()), Standing::Alive);
     assert_eq!(finish(running.end()).await, Ended::Drained);
     assert_eq!(note(&house).await.standing(house.clock.now_ms()), Standing::Gone);

@@ -3,7 +3,8 @@
 //! The item `worker#<id>`: `attention`, which says `worker`; `note`, a [`WorkerNote`] as JSON text; `updated_at`, when it was written,
 //! and `expires_at`, as everywhere in the table.
 //!
-//! A note is below 1 KB: one write unit for the table, two for the index, whose sort key moves (a delete and a put).
+//! A note of a worker that calls a dozen operations has 1 KB: one write unit for the table, two for the index, whose sort key moves (a
+//! delete and a put).
 
 use super::adapter::DynamoLedger;
 use super::item::{ATTENTION, EXPIRES_AT, ID, Item, Reader, UPDATED_AT, n, s, text_of};
