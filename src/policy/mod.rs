@@ -19,7 +19,7 @@ mod reader;
 mod schema;
 mod yaml;
 
-pub use decide::{Action, BLANK_POLICY, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
+pub use decide::{Action, BLANK_POLICY, CANARY_RULE, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
 pub use error::{PolicyError, PolicyErrors};
 pub use model::{MOST_DELEGATED, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 pub use parameters::stack_parameters;
