@@ -1,5 +1,6 @@
 //! What time AWS says it is: the `Date` header of an answer.
 
+use super::{CallError, Effect, classify};
 use crate::clock::Clock;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -46,17 +47,21 @@ impl Intercept for Note {
     }
 }
 
-/// Asks SQS for an attribute of the queue and notes when its answer was written; a refusal has a date too. `None` without an answer,
-/// or where its date is none.
-pub async fn server_date(sqs: &aws_sdk_sqs::Client, queue_url: &str, clock: &Clock) -> Option<ServerDate> {
+/// Asks SQS for an attribute of the queue: what became of that, and when the answer was written. A refusal has a date too; `None` is
+/// no answer, or one without a date.
+pub async fn server_date(
+    sqs: &aws_sdk_sqs::Client,
+    queue_url: &str,
+    clock: &Clock,
+) -> (Result<(), CallError>, Option<ServerDate>) {
     let seen = Arc::default();
     let note = Note { clock: clock.clone(), seen: Arc::clone(&seen) };
     let asked = clock.now();
     let call = sqs.get_queue_attributes().queue_url(queue_url).attribute_names("QueueArn".into());
-    // What it answers is nothing to this: the queue is looked at elsewhere.
-    let _answer = call.customize().interceptor(note).send().await;
-    let (answered, date) = (*seen.lock().unwrap_or_else(PoisonError::into_inner))?;
-    Some(ServerDate { asked, answered, date })
+    let answer = call.customize().interceptor(note).send().await;
+    let answer = answer.map(drop).map_err(|error| classify("GetQueueAttributes", Effect::Read, error));
+    let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+    (answer, seen.map(|(answered, date)| ServerDate { asked, answered, date }))
 }
 
 /// `Sun, 22 Nov 2026 22:44:43 GMT` (RFC 9110, which takes this form from RFC 2822).
@@ -82,7 +87,8 @@ mod tests {
         let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
         let clients = crate::aws::Clients::new(&sandbox.sdk_config());
         let nowhere = format!("{}/123456789012/nothing", sandbox.endpoint());
-        let seen = server_date(&clients.sqs, &nowhere, &Clock::system()).await.unwrap();
+        let (answer, seen) = server_date(&clients.sqs, &nowhere, &Clock::system()).await;
+        let (seen, _) = (seen.unwrap(), answer.unwrap_err());
         assert!(seen.asked <= seen.answered);
         // One clock on both sides, but the header's has whole seconds.
         assert!(seen.date.as_second() >= seen.asked.as_second() && seen.date <= seen.answered, "{seen:?}");
