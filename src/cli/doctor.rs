@@ -55,7 +55,7 @@ pub struct DoctorArgs {
     #[arg(long, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
     pub table: String,
     /// The topic that feeds the queue; default: those that the queue's access policy names
-    #[arg(long, env = "FLEETWARDEN_TOPIC", value_name = "ARN", value_parser = topic)]
+    #[arg(long, env = "FLEETWARDEN_TOPIC_ARN", value_name = "ARN", value_parser = topic)]
     pub topic: Option<String>,
     /// The policy file of the workers; without one, the embedded default
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]

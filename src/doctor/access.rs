@@ -103,14 +103,14 @@ impl Access<'_> {
             return Some(wrong("everybody but a few".to_owned()));
         }
         let sources = sources(statement);
-        let foreign = |source: &String| match account_of(source).or_else(|| plain_account(source)) {
-            Some(account) => !self.accounts.contains(&account),
-            None => true,
-        };
-        if let Some(source) = sources.accounts_and_arns.iter().find(|source| foreign(source)) {
+        let ours = |account: Option<&str>| account.is_some_and(|account| self.accounts.contains(&account));
+        let foreign_account = sources.accounts.iter().find(|account| !ours(Some(account)));
+        // An account that is ours holds whatever the ARN says: an ARN of a bucket has none.
+        let foreign_arn = sources.arns.iter().find(|arn| sources.accounts.is_empty() && !ours(account_of(arn)));
+        if let Some(source) = foreign_account.or(foreign_arn) {
             return Some(wrong(format!("{source}, which is not of account {},", self.accounts.join(" or "))));
         }
-        let limited = !sources.accounts_and_arns.is_empty() || sources.organization;
+        let limited = sources.organization || !sources.accounts.is_empty() || !sources.arns.is_empty();
         let principals = principals(statement);
         for principal in &principals {
             let complaint = match principal {
@@ -199,7 +199,8 @@ fn covers_sns(statement: &Value) -> bool {
 /// What a statement's conditions say of where a request comes from.
 #[derive(Default)]
 struct Sources {
-    accounts_and_arns: Vec<String>,
+    accounts: Vec<String>,
+    arns: Vec<String>,
     organization: bool,
 }
 
@@ -211,13 +212,8 @@ fn sources(statement: &Value) -> Sources {
         let limits = !operator.contains("IfExists") && !operator.contains("Not") && operator != "Null";
         for (key, value) in keys.as_object().into_iter().flatten().filter(|_| limits) {
             match key.to_ascii_lowercase().as_str() {
-                "aws:sourcearn"
-                | "aws:sourceaccount"
-                | "aws:sourceowner"
-                | "aws:principalaccount"
-                | "aws:principalarn" => {
-                    found.accounts_and_arns.extend(texts(value));
-                }
+                "aws:sourceaccount" | "aws:sourceowner" | "aws:principalaccount" => found.accounts.extend(texts(value)),
+                "aws:sourcearn" | "aws:principalarn" => found.arns.extend(texts(value)),
                 "aws:sourceorgid" | "aws:sourceorgpaths" | "aws:principalorgid" | "aws:principalorgpaths" => {
                     found.organization = true;
                 }
@@ -292,6 +288,11 @@ mod tests {
             allow(
                 json!({ "Service": "sns.amazonaws.com" }),
                 Some(json!({ "StringEquals": { "aws:SourceAccount": "123456789012" } })),
+            ),
+            allow(
+                json!({ "Service": "sns.amazonaws.com" }),
+                Some(json!({ "ArnLike": { "aws:SourceArn": "arn:aws:sns:*:*:t" },
+                "StringEquals": { "aws:SourceAccount": "123456789012" } })),
             ),
             json!({ "Effect": "Allow", "Principal": { "Service": ["sns.amazonaws.com"] }, "Action": ["SQS:Send*"], "Resource": "*",
                 "Condition": { "ArnEquals": arn } }),

@@ -57,7 +57,7 @@ pub(super) fn judge_settings(
 fn acted_on(policy: &Policy) -> BTreeMap<&str, Vec<String>> {
     let mut checks: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let acting =
-        policy.rules.iter().filter(|rule| !rule.observe && !(rule.actions.is_empty() && rule.delegate.is_empty()));
+        policy.rules.iter().filter(|rule| !(rule.observe || rule.actions.is_empty() && rule.delegate.is_empty()));
     for rule in acting {
         for check in rule.matcher.check.iter().filter(|check| catalogue::check(check).is_some()) {
             checks.entry(check).or_default().push(format!("`{}`", rule.name));

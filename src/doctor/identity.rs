@@ -3,6 +3,7 @@
 use super::diagnosis::{About, Area, Diagnosis};
 use super::plan::Instruments;
 use crate::aws::{CallError, Class, ServerDate};
+use crate::queue::QueueInfo;
 use aws_credential_types::provider::ProvideCredentials;
 use jiff::SignedDuration;
 
@@ -90,6 +91,22 @@ pub(super) fn unreachable(answer: &Result<(), CallError>) -> Option<Diagnosis> {
         IDENTITY
             .wrong("endpoint", format!("SQS does not answer: failed to {error}"))
             .mend("check the network, AWS_ENDPOINT_URL and AWS_REGION; in a private subnet, the VPC endpoints")
+    })
+}
+
+/// Whose account is audited, and whose the queue is.
+pub(super) fn judge_account(audited: Option<&str>, queue: Option<&QueueInfo>) -> Option<Diagnosis> {
+    let (what, audited) = ("account", audited?);
+    Some(match queue {
+        Some(queue) if queue.account != audited => IDENTITY.note(
+            what,
+            format!(
+                "{audited} is audited, the queue is of {}: calls of AWS IoT go to the account of the credentials",
+                queue.account
+            ),
+        ),
+        Some(_) => IDENTITY.ok(what, format!("{audited}, by the queue's ARN")),
+        None => IDENTITY.ok(what, format!("{audited}, by --account or the queue's URL")),
     })
 }
 

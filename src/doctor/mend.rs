@@ -35,9 +35,32 @@ pub(super) fn no_redrive(url: &str) -> String {
     format!(r#"aws sqs set-queue-attributes --queue-url {url} --attributes '{{"RedrivePolicy":""}}'"#)
 }
 
+/// A command of the AWS CLI, with the region: its first version knows no `AWS_REGION`. Everything else stays as it is.
+pub(super) fn in_region(mend: &str, region: &str) -> String {
+    let words: Vec<&str> = mend.splitn(4, ' ').collect();
+    match words.as_slice() {
+        ["aws", service, operation, rest] if *service != "iam" => {
+            format!("aws {service} {operation} --region {region} {rest}")
+        }
+        _ => mend.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_of_the_aws_cli_name_the_region_and_no_other_text_does() {
+        for (mend, told) in [
+            ("aws sqs get-queue-url --queue-name q", "aws sqs get-queue-url --region eu-west-1 --queue-name q"),
+            ("aws iam get-role --role-name R", "aws iam get-role --role-name R"),
+            ("fleetwarden setup --table t", "fleetwarden setup --table t"),
+            ("allow aws it", "allow aws it"),
+        ] {
+            assert_eq!(in_region(mend, "eu-west-1"), told);
+        }
+    }
 
     #[test]
     fn the_command_for_a_redrive_is_json_in_json() {

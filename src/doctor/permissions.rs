@@ -1,7 +1,7 @@
 //! What the policy file makes workers call, each tried by a call that cannot change anything.
 //!
-//! AWS decides whether a caller may before it looks for what is named (IAM's policy evaluation comes first), so that "there is none of
-//! that name" means "you may". Reads ask for names that nobody has. Of writes only those are made whose target cannot exist: a
+//! AWS decides whether a caller may before it looks for what is named, so that "there is none of that name" means "you may"
+//! (UNCONFIRMED for each operation by itself; an answer that says neither is told as such). Reads ask for names that nobody has. Of writes only those are made whose target cannot exist: a
 //! certificate whose id, a hash, is all zeros; a policy or a thing under a random name; an item whose condition cannot hold; a receipt
 //! handle that no queue gave out. What has no such target (`SetV2LoggingOptions`, `Publish`, a task, `PassRole`) is not called.
 
@@ -35,9 +35,22 @@ pub(super) async fn look(plan: &Plan, instruments: &Instruments, needed: &[Permi
     let name = format!("fleetwarden-doctor-{:016x}", instruments.seed);
     let dry = Dry { plan, clients: &instruments.clients, name };
     let mut rows = Vec::with_capacity(needed.len());
+    // Services that do not answer: to wait for each of their operations in turn would tell nothing more.
+    let mut silent: Vec<&str> = Vec::new();
     for permission in needed {
+        let service = permission.action.split(':').next().unwrap_or_default();
+        if silent.contains(&service) {
+            rows.push(PERMISSIONS.not_checked(permission.action, "the service did not answer before"));
+            continue;
+        }
         pace.slot().await;
         let answer = dry.call(permission).await;
+        if let Answer::Called(Err(error)) = &answer
+            && error.class == Class::Transient
+            && error.code.is_none()
+        {
+            silent.push(service);
+        }
         rows.push(judge(permission, &answer));
     }
     rows
@@ -46,7 +59,7 @@ pub(super) async fn look(plan: &Plan, instruments: &Instruments, needed: &[Permi
 fn judge(permission: &Permission, answer: &Answer) -> Diagnosis {
     let Permission { action, resources, why, .. } = permission;
     let simulate = || {
-        let resources = resources.join(" ");
+        let resources = resources.join("' '");
         format!(
             "aws iam simulate-principal-policy --policy-source-arn ROLE_ARN --action-names {action} --resource-arns '{resources}'"
         )
@@ -55,7 +68,7 @@ fn judge(permission: &Permission, answer: &Answer) -> Diagnosis {
     let error = match answer {
         Answer::NotCalled => {
             return PERMISSIONS
-                .not_checked(*action, format!("needed for {why}; no call of it is without effect"))
+                .not_checked(*action, format!("needed ({why}), and no call of it is without effect"))
                 .mend(simulate());
         }
         Answer::Called(Ok(())) => return PERMISSIONS.ok(*action, why),
@@ -65,12 +78,12 @@ fn judge(permission: &Permission, answer: &Answer) -> Diagnosis {
         Some(code) if error.class == Class::Denied && !is_missing(code) => {
             let statement = json!({ "Effect": "Allow", "Action": action, "Resource": resources });
             PERMISSIONS
-                .wrong(*action, format!("missing, and needed for {why}: failed to {error}"))
+                .wrong(*action, format!("missing, and needed ({why}): failed to {error}"))
                 .mend(format!("add to the role's policy: {statement}"))
         }
         Some(code) if says_that_it_may(code) => PERMISSIONS.ok(*action, why),
         _ => PERMISSIONS
-            .not_checked(*action, format!("needed for {why}; the answer tells nothing of it: failed to {error}"))
+            .not_checked(*action, format!("needed ({why}), and the answer tells nothing of it: failed to {error}"))
             .mend(simulate()),
     }
 }

@@ -9,7 +9,7 @@ use super::words::apart;
 use super::workers::Line;
 use super::{budgets, defender, identity, mend, named, permissions, queues, table, topic, workers};
 use crate::aws::server_date;
-use crate::aws::syntax::partition_of;
+use crate::aws::syntax::{is_account, partition_of};
 use crate::budget::{Pace, read_service_quotas};
 use crate::defender::console::Console;
 use crate::ledger::dynamodb::inspect_table;
@@ -24,8 +24,17 @@ use crate::setup;
 const PER_SECOND: f64 = 5.0;
 
 /// Looks at everything, telling what takes a while. Changes nothing but what the canary writes.
-pub async fn examine(plan: &Plan, instruments: &Instruments, mut progress: impl FnMut(&str)) -> Report {
+pub async fn examine(plan: &Plan, instruments: &Instruments, progress: impl FnMut(&str)) -> Report {
+    let mut report = look_at_all(plan, instruments, progress).await;
+    for row in &mut report.rows {
+        row.mend = mend::in_region(&row.mend, &instruments.clients.region);
+    }
+    report
+}
+
+async fn look_at_all(plan: &Plan, instruments: &Instruments, mut progress: impl FnMut(&str)) -> Report {
     let mut report = Report::default();
+    progress("looking for credentials");
     let identity = identity::look(instruments).await;
     report.add(identity.rows);
     if let Some(why) = identity.hopeless {
@@ -36,6 +45,7 @@ pub async fn examine(plan: &Plan, instruments: &Instruments, mut progress: impl 
     let (answer, date) = server_date(&instruments.clients.sqs, &plan.queue_url, &instruments.clock).await;
     report.add([identity::judge_clock(date.as_ref())]);
     if let Some(row) = identity::refused(&answer) {
+        report.rows.retain(|other| (other.area, &other.what) != (row.area, &row.what));
         report.add([row]);
         report.add(unasked("AWS refuses the credentials"));
         return report;
@@ -45,7 +55,9 @@ pub async fn examine(plan: &Plan, instruments: &Instruments, mut progress: impl 
     let found = look_at_queues(plan, instruments, &mut report).await;
     progress("looking at topic, table, permissions, Device Defender and workers");
     let region = instruments.clients.region.as_str();
-    let account = plan.account.clone().or_else(|| found.queue.as_ref().map(|queue| queue.account.clone()));
+    let of_queue = found.queue.as_ref().map(|queue| queue.account.clone());
+    let account = plan.account.clone().or(of_queue).or_else(|| account_of_url(&plan.queue_url));
+    report.add(identity::judge_account(account.as_deref(), found.queue.as_ref()));
     let look = Look { plan, instruments, found: &found, region, account: account.as_deref() };
     let (fed, table, line) = look.at_the_rest(&mut report).await;
 
@@ -69,6 +81,11 @@ pub async fn examine(plan: &Plan, instruments: &Instruments, mut progress: impl 
     permissions::prove(&mut report.rows, &flight.proved);
     report.add(flight.rows);
     report
+}
+
+/// The account that a queue's URL names: `https://sqs.eu-central-1.amazonaws.com/123456789012/findings`.
+fn account_of_url(url: &str) -> Option<String> {
+    url.rsplit('/').nth(1).filter(|account| is_account(account)).map(str::to_owned)
 }
 
 /// One row for each area that nothing was asked about.

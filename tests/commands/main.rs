@@ -17,6 +17,7 @@ mod dlq;
 mod health;
 mod logs;
 mod metrics;
+mod doctor;
 mod mitigate;
 mod native_move;
 mod permissions;
