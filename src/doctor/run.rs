@@ -184,7 +184,9 @@ impl Look<'_> {
             let mode = if plan.policy.mode == Mode::Enforce { "enforce" } else { "observe" };
             report.add(workers::judge(&notes, mode, now));
         } else {
-            report.add([About(Area::Workers).not_checked("alive", "there is no table in which they could say so")]);
+            report
+                .add([About(Area::Workers)
+                    .not_checked("alive", "the table, in which they say so, could not be looked at")]);
         }
         (fed, serves, line)
     }
@@ -217,8 +219,9 @@ impl Look<'_> {
             fed.push(topic::look(&self.instruments.clients, &queue.arn, topic).await);
         }
         rows.extend(topic::judge_all(plan, &fed));
-        let subscribed = fed.into_iter().find(|fed| matches!(fed.subscription, Ok(Some(_))));
-        (rows, subscribed.map(|fed| fed.topic))
+        // One that cannot be looked at may be subscribed all the same; the canary tells.
+        let may_feed = fed.into_iter().find(|fed| !matches!(fed.subscription, Ok(None)));
+        (rows, may_feed.filter(|fed| fed.exists()).map(|fed| fed.topic))
     }
 
     /// Topics whose notifications would be refused, each as a starting worker tells it.

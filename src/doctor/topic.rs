@@ -18,6 +18,13 @@ pub(super) struct Fed {
     pub subscription: Result<Option<SubscriptionInfo>, CallError>,
 }
 
+impl Fed {
+    /// Nobody said that there is no such topic.
+    pub fn exists(&self) -> bool {
+        !matches!(&self.signature_version, Err(error) if error.class == Class::Gone)
+    }
+}
+
 /// Looks at a topic and at the queue's subscription to it. Reads only.
 pub(super) async fn look(clients: &Clients, queue_arn: &str, topic: &str) -> Fed {
     let attributes = async {
