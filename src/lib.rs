@@ -19,6 +19,7 @@
 //! | [`health`] | is this process well: `/livez`, `/readyz`, `/metrics`, and who asks |
 //! | [`telemetry`] | one function per fact that is logged and counted, one per span that is traced |
 //! | [`setup`] | makes, finds and checks the queues, the topic and the table |
+//! | [`doctor`] | looks at a deployment from end to end, and says how to mend what is wrong |
 //! | [`cli`] | one file per command; prints, never decides |
 //! | [`aws`] | how a client is built, how an error is classified |
 //! | [`clock`] | what time it is |
@@ -34,6 +35,7 @@ pub mod clock;
 pub mod defender;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod doctor;
 pub mod finding;
 pub mod health;
 pub mod ledger;

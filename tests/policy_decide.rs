@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
-use fleetwarden::finding::{Finding, Resource, ResourceIdentifier, Severity};
-use fleetwarden::policy::{Action, Facts, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule, Verdict, decide};
+use fleetwarden::finding::{CANARY_CHECK, Finding, Resource, ResourceIdentifier, Severity};
+use fleetwarden::policy::{
+    Action, CANARY_RULE, Facts, LogLevel, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule, Verdict, decide,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -320,4 +322,30 @@ fn a_rule_on_a_group_does_not_match_before_the_groups_are_known() {
     assert_eq!(decide(&policy, &certificate, &known).verdict, Verdict::Act(vec![Action::UpdateDeviceCertificate]));
     let client = a_finding(CHECKS[0], REASONS[0], Severity::Low, "c", false);
     assert!(!policy.needs_thing_groups(&client), "a client id has no things");
+}
+
+#[test]
+fn a_canary_is_observed_in_either_mode_before_any_rule_is_asked() {
+    let matcher = Matcher { thing_group: vec!["prod-eu".into()], ..Matcher::default() };
+    let rule = |name: &str, matcher| Rule {
+        name: name.into(),
+        matcher,
+        observe: false,
+        actions: vec![Action::EnableIotLogging { role_arn: "r".into(), level: LogLevel::Error }],
+        delegate: Vec::new(),
+    };
+    let rules = vec![rule("groups", matcher), rule("all", Matcher::default())];
+    // One that doctor made, and one that somebody dressed up as a finding about a certificate.
+    let forged = a_finding(CANARY_CHECK, REASONS[0], Severity::Critical, "c", true);
+    for canary in [Finding::canary(1, "123456789012", "us-east-1", 0), Finding { suppressed: true, ..forged }] {
+        for mode in [Mode::Observe, Mode::Enforce] {
+            let policy = a_policy(mode, rules.clone());
+            assert!(!policy.needs_thing_groups(&canary));
+            let decision = decide(&policy, &canary, &Facts::default());
+            assert_eq!(decision.rule.as_deref(), Some(CANARY_RULE));
+            assert_eq!(decision.verdict, Verdict::Observe { would: vec![], would_delegate: vec![] });
+            let explained = policy.explain(&canary, &Facts::default());
+            assert!(explained.iter().all(|rule| !rule.takes && rule.why_not.iter().any(|why| why.contains("canary"))));
+        }
+    }
 }

@@ -22,8 +22,8 @@ use std::time::Duration;
 /// A connection is there within this, or the endpoint is down: the SDK's own default, which leaves room for one lost SYN (3 s).
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// One attempt of anything but a long poll.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// One attempt of anything but a long poll: the longest that one round trip to AWS may take.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One attempt of `ReceiveMessage`: the longest poll (20 s) plus 5 s.
 pub const RECEIVE_TIMEOUT: Duration = Duration::from_secs(25);

@@ -80,6 +80,27 @@ impl CallError {
         }
     }
 
+    /// Whether the credentials themselves are refused, whatever they may do: unknown, expired, or signed with at the wrong time. Every
+    /// other call with them fails alike.
+    pub fn refuses_credentials(&self) -> bool {
+        const CODES: [&str; 13] = [
+            "AuthFailure",
+            "ExpiredToken",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSecurity",
+            "InvalidSignature",
+            "InvalidToken",
+            "MissingAuthentication",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClient",
+        ];
+        self.code.as_deref().is_some_and(|code| CODES.iter().any(|beginning| code.starts_with(beginning)))
+    }
+
     /// Whether a call that may be repeated whatever became of it (one that sets values) is worth repeating.
     pub fn may_pass(&self) -> bool {
         matches!(self.class, Class::Transient | Class::Throttled | Class::Unknown)

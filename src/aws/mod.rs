@@ -9,13 +9,15 @@ mod fate;
 mod https;
 mod observe;
 mod request_id;
+mod server_date;
 pub mod syntax;
 
 pub use certificates::{CertificateSource, MemoryCertificates, SnsCertificates};
 pub use classify::{Effect, classify, classify_entry};
-pub use clients::{Clients, RECEIVE_TIMEOUT, load_config};
+pub use clients::{ATTEMPT_TIMEOUT, Clients, RECEIVE_TIMEOUT, load_config};
 pub use error::{CallError, Class};
 pub(crate) use fate::Call;
 pub use fate::{Fair, Fate, Fates, Script};
 pub(crate) use https::{connect, said};
 pub use observe::CallObserver;
+pub use server_date::{ServerDate, server_date};

@@ -7,6 +7,7 @@ mod bar;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod dlq;
+mod doctor;
 pub mod error;
 mod failed_checks;
 mod findings;

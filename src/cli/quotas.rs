@@ -48,6 +48,16 @@ impl Quotas {
         Self { sources, reserve: reserve.unwrap_or(policy.reserve), ask_service_quotas }
     }
 
+    /// Whether Service Quotas is asked when a worker starts.
+    pub fn asks_service_quotas(&self) -> bool {
+        self.ask_service_quotas
+    }
+
+    /// What arguments and policy name.
+    pub fn into_sources(self) -> QuotaSources {
+        self.sources
+    }
+
     /// The budget that follows.
     pub fn budget(&self) -> BudgetConfig {
         let quotas = self.sources.in_force().into_iter().map(|(operation, (quota, _))| (operation, quota)).collect();

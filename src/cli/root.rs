@@ -12,6 +12,7 @@ First steps, without an AWS account:
 
 In production:
   fleetwarden setup                   queue, dead-letter queue, topic and table
+  fleetwarden doctor                  what is right with them, what is wrong, how to mend it
   fleetwarden run --policy policy.yaml
 
 By hand, an audit from its settings to a second one that is clean:
@@ -121,6 +122,8 @@ pub enum Command {
     Dlq(dlq::DlqArgs),
     /// Second chances: sends dead letters, or findings of the ledger, back to the queue
     Replay(replay::ReplayArgs),
+    /// Checks a deployment from end to end: what is right, what is wrong, how to mend it
+    Doctor(super::doctor::DoctorArgs),
     /// One look at the queue, the dead letters and the ledger
     Status(status::StatusArgs),
     /// Lists the metrics that a worker tells of itself, to Prometheus and to CloudWatch
@@ -157,6 +160,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Findings(args) => findings::run(&args, output).await,
         Command::Dlq(args) => dlq::run(&args, output).await,
         Command::Replay(args) => replay::run(&args, output).await,
+        Command::Doctor(args) => super::doctor::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
         Command::Metrics(args) => super::metrics::run(&args, output),
     }

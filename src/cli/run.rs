@@ -130,7 +130,7 @@ pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Du
     Ok(duration)
 }
 
-fn lease(text: &str) -> Result<Duration, String> {
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
     // Below 30 s the margin that is kept clear of each lease's end would leave no time to work; SQS hides for 12 h at most.
     duration(text, Duration::from_secs(30), Duration::from_secs(3600))
 }
@@ -139,7 +139,7 @@ fn drain(text: &str) -> Result<Duration, String> {
     duration(text, Duration::ZERO, Duration::from_secs(600))
 }
 
-fn account(text: &str) -> Result<String, String> {
+pub(super) fn account(text: &str) -> Result<String, String> {
     let digits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { Ok(text.to_owned()) } else { Err("an account id has 12 digits".to_owned()) }
 }

@@ -5,6 +5,7 @@
 mod action_type;
 mod arrival;
 mod bounds;
+mod canary;
 pub mod catalogue;
 mod certificate;
 mod decode;
@@ -20,6 +21,7 @@ mod summary;
 
 pub use action_type::{ActionType, UnknownActionType};
 pub use arrival::{Arrival, Content, Origin, RejectReason, Rejected, Replay};
+pub use canary::{CANARY_CHECK, CANARY_ID_PREFIX};
 pub use certificate::SigningCertificate;
 pub use decode::{decode, decode_sealed};
 pub use envelope::{encode_message, encode_own, encode_replay};

@@ -150,7 +150,7 @@ impl Table {
 
     fn put(&mut self, call: Call, record: Record, now: i64) -> Result<(), WriteError> {
         check_size(call, &record).map_err(WriteError::Call)?;
-        let record = Record { updated_at: now, expires_at: transition::expiry(now), ..record };
+        let record = Record { updated_at: now, expires_at: transition::expiry_of(&record.subject.key, now), ..record };
         self.records.insert(record.subject.key.clone(), record);
         Ok(())
     }

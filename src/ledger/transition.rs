@@ -3,10 +3,14 @@
 use super::lineage::Replayed;
 use super::port::{ClaimRequest, ReplayMode};
 use super::record::{Record, Status, Subject};
+use crate::finding::CANARY_ID_PREFIX;
 use std::time::Duration;
 
 /// How long a record outlives its last write: Device Defender keeps findings for 90 days, and a recurrence should still find it.
 pub const RETENTION: Duration = Duration::from_secs(120 * 24 * 60 * 60);
+
+/// How long a canary outlives its last write: long enough to be looked at, and gone from the lists before the next working day is over.
+const CANARY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a message that meets an existing record may do.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +37,7 @@ pub enum Arrival {
 /// The record of a first claim.
 pub fn first_claim(subject: Subject, owner: &str, now: i64, lease: Duration) -> Record {
     Record {
+        expires_at: expiry_of(&subject.key, now),
         subject,
         status: Status::Claimed,
         epoch: 1,
@@ -47,7 +52,6 @@ pub fn first_claim(subject: Subject, owner: &str, now: i64, lease: Duration) -> 
         replayed: None,
         first_seen: now,
         updated_at: now,
-        expires_at: expiry(now),
     }
 }
 
@@ -74,7 +78,7 @@ pub fn arrive(existing: &Record, request: &ClaimRequest, owner: &str, now: i64, 
             cursor,
             replayed: Replayed::after(existing.replayed.as_ref(), request.lineage.as_ref(), now),
             updated_at: now,
-            expires_at: expiry(now),
+            expires_at: expiry_of(&existing.subject.key, now),
             ..existing.clone()
         }),
     };
@@ -122,7 +126,13 @@ pub fn after(now: i64, lease: Duration) -> i64 {
     now.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// When DynamoDB may forget a record written `now`, in seconds.
+/// When DynamoDB may forget the record of this key, written `now`, in seconds.
+pub fn expiry_of(key: &str, now: i64) -> i64 {
+    let canary = key.strip_prefix("finding#").is_some_and(|id| id.starts_with(CANARY_ID_PREFIX));
+    if canary { after(now, CANARY_RETENTION) / 1000 } else { expiry(now) }
+}
+
+/// When DynamoDB may forget an item written `now`, in seconds.
 pub fn expiry(now: i64) -> i64 {
     after(now, RETENTION) / 1000
 }
@@ -177,6 +187,14 @@ mod tests {
         match arrival {
             Arrival::TakeOver { record, seen_epoch: 7 } => *record,
             other => panic!("no takeover of epoch 7: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_record_of_a_canary_is_gone_after_a_day() {
+        assert_eq!(expiry_of("finding#fleetwarden-canary-1", NOW), NOW / 1000 + 86_400);
+        for other in ["finding#fleetwarden", "expansion#fleetwarden-canary-1", "finding#x-fleetwarden-canary-1"] {
+            assert_eq!(expiry_of(other, NOW), expiry(NOW), "{other}");
         }
     }
 

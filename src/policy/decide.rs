@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub const BLANK_POLICY: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}"#;
 
+/// The rule that takes canaries. It is in no file and comes before all that are.
+pub const CANARY_RULE: &str = "canary";
+
 /// What the policy cannot know by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -125,7 +128,14 @@ impl LogLevel {
 }
 
 /// Says what is to be done: the first rule that matches takes the finding.
+///
+/// A canary of `fleetwarden doctor` is observed before any rule is asked, in either mode. Nothing proves that a message which says
+/// so is one: whoever forges it has achieved that nothing is done.
 pub fn decide(policy: &Policy, finding: &Finding, facts: &Facts) -> Decision {
+    if finding.is_canary() {
+        let verdict = Verdict::Observe { would: Vec::new(), would_delegate: Vec::new() };
+        return Decision { rule: Some(CANARY_RULE.to_owned()), verdict };
+    }
     if finding.suppressed {
         return Decision { rule: None, verdict: Verdict::Suppressed };
     }
@@ -153,7 +163,7 @@ impl Policy {
         let unknown = Facts::default();
         let otherwise_fits =
             |rule: &&Rule| MatchKey::KNOWN.into_iter().all(|key| rule.matcher.fits(key, finding, &unknown));
-        if finding.suppressed || !has_things(finding) {
+        if finding.suppressed || finding.is_canary() || !has_things(finding) {
             return false;
         }
         // The first such rule is reached in any case; one without a group ends the search.
@@ -168,7 +178,11 @@ impl Policy {
             let failed = MatchKey::ALL.into_iter().filter(|key| !rule.matcher.fits(*key, finding, facts));
             let mut why_not: Vec<_> = failed.map(|key| rule.matcher.why_not(key, finding, facts)).collect();
             let matched = why_not.is_empty();
-            if finding.suppressed {
+            if finding.is_canary() {
+                why_not.push(
+                    "it is a canary of `fleetwarden doctor`, which is recorded before any rule is asked".to_owned(),
+                );
+            } else if finding.suppressed {
                 why_not.push("Device Defender suppresses the finding; it is never mitigated".to_owned());
             } else if let Some(taker) = taker {
                 why_not.push(format!("rule `{taker}` before it takes the finding"));

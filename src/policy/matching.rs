@@ -79,7 +79,7 @@ pub(super) fn has_things(finding: &Finding) -> bool {
 }
 
 /// `*` is any text, `?` any one character, all else itself. Linear in both for each star: no glob can be slow.
-pub(super) fn glob_matches(glob: &str, text: &str) -> bool {
+pub(crate) fn glob_matches(glob: &str, text: &str) -> bool {
     let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
     let (mut g, mut t) = (0, 0);
     // Where the last star stands, and how much of the text it has taken.

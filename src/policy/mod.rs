@@ -19,8 +19,9 @@ mod reader;
 mod schema;
 mod yaml;
 
-pub use decide::{Action, BLANK_POLICY, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
+pub use decide::{Action, BLANK_POLICY, CANARY_RULE, Decision, Facts, LogLevel, RuleVerdict, Verdict, decide};
 pub use error::{PolicyError, PolicyErrors};
+pub(crate) use matching::glob_matches;
 pub use model::{MOST_DELEGATED, Matcher, Mode, Policy, PolicyQuotas, RetryPolicy, Rule};
 pub use parameters::stack_parameters;
 pub use permissions::{ANY, Permission, Place, permissions, policy_document};

@@ -26,6 +26,8 @@ pub struct QueueInfo {
     pub redrive: Option<RedrivePolicy>,
     /// The access policy, JSON text; absent when only the owner's own rights apply.
     pub policy: Option<String>,
+    /// Encrypted at rest, with SQS's own key (AWS's default) or one of KMS.
+    pub encrypted: bool,
 }
 
 /// A redrive policy.
@@ -58,6 +60,7 @@ fn info(attributes: &HashMap<QueueAttributeName, String>) -> Option<QueueInfo> {
         let seconds = attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(default);
         Duration::from_secs(seconds)
     };
+    let is_true = |name| attributes.get(name).is_some_and(|text| text == "true");
     Some(QueueInfo {
         arn: arn.clone(),
         account: account.to_owned(),
@@ -67,6 +70,8 @@ fn info(attributes: &HashMap<QueueAttributeName, String>) -> Option<QueueInfo> {
         wait: seconds(QueueAttributeName::ReceiveMessageWaitTimeSeconds, 0),
         redrive: attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|text| redrive(text)),
         policy: attributes.get(&QueueAttributeName::Policy).filter(|text| !text.is_empty()).cloned(),
+        encrypted: is_true(&QueueAttributeName::SqsManagedSseEnabled)
+            || attributes.get(&QueueAttributeName::KmsMasterKeyId).is_some_and(|key| !key.is_empty()),
     })
 }
 

@@ -1,7 +1,8 @@
 //! What is looked at before the first receive: a deployment that cannot work is told in sentences, and nothing is touched.
 
+use super::queues::VISIBILITY;
 use super::topic::topics;
-use crate::aws::{CallError, Class, Clients, Effect, classify};
+use crate::aws::{ATTEMPT_TIMEOUT, CallError, Class, Clients, Effect, classify};
 use crate::ledger::dynamodb::check_table;
 use crate::queue::{QueueInfo, describe};
 use backon::{ExponentialBuilder, Retryable};
@@ -38,7 +39,13 @@ impl Deployment {
     }
 }
 
-/// An id that no finding has: Device Defender's own are UUIDs or 32 hexadecimal digits.
+/// A queue must hide what was received at least this long: whoever receives without naming a time of their own (a person, the console,
+/// another consumer) holds the message until their delete has reached SQS, and that one round trip may take as long as one attempt of
+/// a call: 10 s. Below it the message is out again before it can be deleted, is handled twice, and each time counts towards the
+/// redrive's `maxReceiveCount`. Workers name their lease at each receive and are safe from it.
+pub const SHORTEST_VISIBILITY: Duration = ATTEMPT_TIMEOUT;
+
+/// An id that no finding and no audit has: Device Defender's own are UUIDs or 32 hexadecimal digits.
 const NO_FINDING: &str = "fleetwarden-startup-check";
 
 /// Times that Device Defender is asked: its client does not repeat anything by itself, and one connection that drops is no reason not to
@@ -72,6 +79,9 @@ pub async fn check_deployment(
         ));
     }
     problems.extend(queue.as_ref().err().cloned());
+    if let Ok(queue) = &queue {
+        problems.extend(unfit(queue, queue_url));
+    }
     if !same_url {
         problems.extend(dead_letters.err());
     }
@@ -88,7 +98,30 @@ pub async fn check_deployment(
     }
 }
 
-async fn queue(clients: &Clients, what: &str, url: &str) -> Result<QueueInfo, String> {
+/// What of a queue's own settings keeps a worker from starting, a sentence each.
+fn unfit(queue: &QueueInfo, url: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if queue.visibility < SHORTEST_VISIBILITY {
+        problems.push(format!(
+            "the queue {url} hides a received message for {} s only, less than the {} s that one round trip may take: who receives without naming a time would have it handed out again before it can be deleted; set its VisibilityTimeout to {} (`fleetwarden doctor` prints the command)",
+            queue.visibility.as_secs(),
+            SHORTEST_VISIBILITY.as_secs(),
+            VISIBILITY.as_secs(),
+        ));
+    }
+    if queue.redrive.is_none() {
+        problems.push(format!(
+            "the queue {url} has no redrive policy: a message that kills every worker that takes it would go round until it expires, and then be lost; add one with `fleetwarden setup` (`fleetwarden doctor` prints the command)"
+        ));
+    }
+    problems
+}
+
+/// The queue at that URL.
+///
+/// # Errors
+/// A sentence: it is no queue, not there, not readable, or of another region.
+pub async fn queue(clients: &Clients, what: &str, url: &str) -> Result<QueueInfo, String> {
     let elsewhere = |region: &str| {
         format!(
             "the {what} {url} is in {region}, but the configured region is {}: set AWS_REGION={region}, or name a queue of {}",
@@ -128,22 +161,40 @@ fn why_no_queue(what: &str, url: &str, error: &CallError) -> String {
     }
 }
 
-/// Asks Device Defender for a finding that does not exist. "Not found" is the right answer; an endpoint that does not know the
-/// operation at all (an emulator) is let through, and fails later only where findings are authenticated.
+/// Asks Device Defender for a finding that does not exist, and for the findings of an audit that does not: what authentication asks.
+/// "Not found" and "none" are the right answers; an endpoint that does not know the operations at all (an emulator) is let through,
+/// and fails later only where findings are authenticated.
 async fn permitted(clients: &Clients) -> Result<(), String> {
-    let ask = || async {
+    let describe = || async {
         let asked = clients.iot.describe_audit_finding().finding_id(NO_FINDING).send().await;
         asked.map(drop).map_err(|error| {
             let answered = error.raw_response().is_some();
             (classify("DescribeAuditFinding", Effect::Read, error), answered)
         })
     };
+    let list = || async {
+        let asked = clients.iot.list_audit_findings().task_id(NO_FINDING).max_results(1).send().await;
+        asked.map(drop).map_err(|error| {
+            let answered = error.raw_response().is_some();
+            (classify("ListAuditFindings", Effect::Read, error), answered)
+        })
+    };
+    // One after the other: an endpoint that is out of reach is told once.
+    asked(describe).await?;
+    asked(list).await
+}
+
+async fn asked<F>(ask: impl FnMut() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), (CallError, bool)>>,
+{
     let delays = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(TRIES - 1);
     let asked = ask.retry(delays).sleep(tokio::time::sleep).when(|(error, _)| error.may_pass()).await;
     let Err((error, answered)) = asked else { return Ok(()) };
     match error.class {
         Class::Denied => Err(format!(
-            "AWS IoT cannot be asked about findings with these credentials: allow iot:DescribeAuditFinding, or renew them (failed to {error})"
+            "AWS IoT cannot be asked about findings with these credentials: allow iot:{}, or renew them (failed to {error})",
+            error.operation
         )),
         _ if answered => Ok(()),
         _ => Err(format!(
@@ -201,6 +252,32 @@ mod tests {
             "{foreign:?}"
         );
         assert_eq!(deployment.foreign_topics("999999999999").len(), 2);
+    }
+
+    fn a_queue_with(visibility: u64, redrive: bool) -> QueueInfo {
+        QueueInfo {
+            arn: "arn:aws:sqs:us-east-1:123456789012:q".to_owned(),
+            account: "123456789012".to_owned(),
+            region: "us-east-1".to_owned(),
+            visibility: Duration::from_secs(visibility),
+            retention: Duration::from_secs(86_400),
+            wait: Duration::from_secs(20),
+            redrive: redrive.then(|| crate::queue::RedrivePolicy {
+                dead_letter_queue_arn: "arn:aws:sqs:us-east-1:123456789012:d".to_owned(),
+                max_receive_count: 1000,
+            }),
+            policy: None,
+            encrypted: true,
+        }
+    }
+
+    #[test]
+    fn a_queue_that_hides_for_less_than_a_round_trip_or_has_no_redrive_is_unfit_and_each_is_told() {
+        assert_eq!(unfit(&a_queue_with(10, true), "https://q"), Vec::<String>::new());
+        let both = unfit(&a_queue_with(9, false), "https://q");
+        assert_eq!(both.len(), 2, "{both:?}");
+        assert!(both[0].contains("for 9 s only, less than the 10 s") && both[0].contains("VisibilityTimeout to 60"));
+        assert!(both[1].contains("no redrive policy") && both[1].contains("`fleetwarden setup`"));
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod run;
 mod topic;
 
 pub(crate) use check::region_of_url;
-pub use check::{Deployment, check_deployment};
+pub use check::{Deployment, SHORTEST_VISIBILITY, check_deployment, queue};
 pub use delegates::{check_delegates, look_up};
 pub use plan::{SetupError, SetupItem, SetupPlan, SetupReport};
+pub use queues::{DEAD_LETTER_RETENTION, MAX_RECEIVE_COUNT, RETENTION, VISIBILITY, WAIT};
 pub use run::run;
+pub use topic::{SubscriptionInfo, find_subscription, statement_for_topic, topics};

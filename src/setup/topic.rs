@@ -26,7 +26,9 @@ pub async fn topic(clients: &Clients, queue_arn: &str, topic: &str) -> Result<(S
             "the topic {arn} does not exist: make it first, or give a name instead of an ARN"
         )));
     }
-    let answer = clients.sns.create_topic().name(topic).send().await;
+    // SHA-256 in place of SNS's default, SHA-1, for those who check signatures.
+    let create = clients.sns.create_topic().name(topic).attributes("SignatureVersion", "2");
+    let answer = create.send().await;
     let answer = answer.map_err(|error| classify("CreateTopic", Effect::Write, error))?;
     let arn =
         answer.topic_arn.ok_or_else(|| CallError::new(Class::Unknown, "CreateTopic", "the answer has no TopicArn"))?;
@@ -41,12 +43,13 @@ pub async fn access_policy(clients: &Clients, queue: &Found, topic_arn: &str) ->
         if !allows(policy, topic_arn) {
             item.remarks.push(format!(
                 "it does not let the topic send, and is left as it is: add this statement to it: {}",
-                statement(&queue.info.arn, topic_arn)
+                statement_for_topic(&queue.info.arn, topic_arn)
             ));
         }
         return Ok(item);
     }
-    let policy = json!({ "Version": "2012-10-17", "Statement": [statement(&queue.info.arn, topic_arn)] }).to_string();
+    let policy =
+        json!({ "Version": "2012-10-17", "Statement": [statement_for_topic(&queue.info.arn, topic_arn)] }).to_string();
     let call = clients.sqs.set_queue_attributes().queue_url(&queue.url).attributes(QueueAttributeName::Policy, policy);
     call.send().await.map_err(|error| classify("SetQueueAttributes", Effect::Write, error))?;
     Ok(SetupItem::new("access policy", queue.item.name.clone(), Created::Created))
@@ -54,18 +57,8 @@ pub async fn access_policy(clients: &Clients, queue: &Found, topic_arn: &str) ->
 
 /// The subscription of the queue to the topic; raw delivery stays off, since the envelope's `TopicArn` names account and region.
 pub async fn subscription(clients: &Clients, queue_arn: &str, topic_arn: &str) -> Result<SetupItem, SetupError> {
-    let mut next = None;
-    loop {
-        let call = clients.sns.list_subscriptions_by_topic().topic_arn(topic_arn).set_next_token(next);
-        let page = call.send().await.map_err(|error| classify("ListSubscriptionsByTopic", Effect::Read, error))?;
-        let ours = page.subscriptions().iter().find(|subscription| subscription.endpoint() == Some(queue_arn));
-        if let Some(subscription) = ours {
-            return found_subscription(clients, subscription.subscription_arn().unwrap_or_default()).await;
-        }
-        next = page.next_token.filter(|token| !token.is_empty());
-        if next.is_none() {
-            break;
-        }
+    if let Some(found) = find_subscription(clients, queue_arn, topic_arn).await? {
+        return Ok(found_subscription(found));
     }
     let call = clients.sns.subscribe().topic_arn(topic_arn).protocol("sqs").endpoint(queue_arn);
     let answer = call.return_subscription_arn(true).send().await;
@@ -73,27 +66,80 @@ pub async fn subscription(clients: &Clients, queue_arn: &str, topic_arn: &str) -
     Ok(SetupItem::new("subscription", answer.subscription_arn.unwrap_or_default(), Created::Created))
 }
 
-async fn found_subscription(clients: &Clients, arn: &str) -> Result<SetupItem, SetupError> {
-    let mut item = SetupItem::new("subscription", arn, Created::Existed);
-    if !arn.starts_with("arn:") {
+fn found_subscription(found: SubscriptionInfo) -> SetupItem {
+    let mut item = SetupItem::new("subscription", found.arn, Created::Existed);
+    if !found.confirmed {
         item.remarks.push("it waits for confirmation by the queue's owner".to_owned());
-        return Ok(item);
+        return item;
     }
-    let answer = clients.sns.get_subscription_attributes().subscription_arn(arn).send().await;
-    let answer = answer.map_err(|error| classify("GetSubscriptionAttributes", Effect::Read, error))?;
-    let attributes = answer.attributes.unwrap_or_default();
-    if attributes.get("RawMessageDelivery").is_some_and(|raw| raw == "true") {
+    if found.raw {
         item.remarks.push(
             "raw delivery is on: messages do not name account and region, so the worker takes the queue's".to_owned(),
         );
     }
-    if attributes.contains_key("FilterPolicy") {
+    if found.filter_policy.is_some() {
         item.remarks.push("it has a filter policy: what that leaves out never reaches the queue".to_owned());
     }
-    Ok(item)
+    item
 }
 
-fn statement(queue_arn: &str, topic_arn: &str) -> Value {
+/// A subscription of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionInfo {
+    /// Its ARN, or the words that stand in its place while it is not confirmed.
+    pub arn: String,
+    /// SNS delivers to it.
+    pub confirmed: bool,
+    /// The message comes without an envelope.
+    pub raw: bool,
+    /// What it lets through, JSON text; absent for everything.
+    pub filter_policy: Option<String>,
+}
+
+/// The subscription of the queue to the topic, if there is one.
+///
+/// # Errors
+/// Those of `ListSubscriptionsByTopic` and `GetSubscriptionAttributes`; class `Gone` when there is no such topic.
+pub async fn find_subscription(
+    clients: &Clients,
+    queue_arn: &str,
+    topic_arn: &str,
+) -> Result<Option<SubscriptionInfo>, CallError> {
+    let mut next = None;
+    loop {
+        let call = clients.sns.list_subscriptions_by_topic().topic_arn(topic_arn).set_next_token(next);
+        let page = call.send().await.map_err(|error| classify("ListSubscriptionsByTopic", Effect::Read, error))?;
+        let ours = page.subscriptions().iter().find(|subscription| subscription.endpoint() == Some(queue_arn));
+        if let Some(subscription) = ours {
+            let arn = subscription.subscription_arn().unwrap_or_default();
+            return look_at_subscription(clients, arn).await.map(Some);
+        }
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+async fn look_at_subscription(clients: &Clients, arn: &str) -> Result<SubscriptionInfo, CallError> {
+    let (arn, confirmed) = (arn.to_owned(), arn.starts_with("arn:"));
+    if !confirmed {
+        return Ok(SubscriptionInfo { arn, confirmed, raw: false, filter_policy: None });
+    }
+    let answer = clients.sns.get_subscription_attributes().subscription_arn(&arn).send().await;
+    let answer = answer.map_err(|error| classify("GetSubscriptionAttributes", Effect::Read, error))?;
+    let mut attributes = answer.attributes.unwrap_or_default();
+    let mut take = |name| attributes.remove(name).filter(|text| !text.is_empty());
+    Ok(SubscriptionInfo {
+        confirmed: take("PendingConfirmation").is_none_or(|pending| pending != "true"),
+        raw: take("RawMessageDelivery").is_some_and(|raw| raw == "true"),
+        filter_policy: take("FilterPolicy"),
+        arn,
+    })
+}
+
+/// The statement that lets a topic send to a queue, and no other.
+pub fn statement_for_topic(queue_arn: &str, topic_arn: &str) -> Value {
     json!({
         "Sid": "FleetwardenTopic",
         "Effect": "Allow",
@@ -110,7 +156,7 @@ fn allows(policy: &str, topic_arn: &str) -> bool {
 }
 
 /// The topics that statements which allow something name. Policies can say it in many ways; this knows those that name a topic in full.
-pub(super) fn topics(policy: &str) -> Vec<String> {
+pub fn topics(policy: &str) -> Vec<String> {
     fn texts(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::String(text) => found.push(text.clone()),
@@ -154,7 +200,7 @@ mod tests {
 
     #[test]
     fn our_own_policy_allows_the_topic_and_no_other() {
-        let policy = json!({ "Statement": statement(QUEUE, TOPIC) }).to_string();
+        let policy = json!({ "Statement": statement_for_topic(QUEUE, TOPIC) }).to_string();
         assert!(allows(&policy, TOPIC));
         assert!(!allows(&policy, "arn:aws:sns:us-east-1:123456789012:t2"));
         assert!(!allows("not json", TOPIC));

@@ -14,6 +14,7 @@ mod authenticity;
 mod bench;
 mod collector;
 mod dlq;
+mod doctor;
 mod health;
 mod logs;
 mod metrics;

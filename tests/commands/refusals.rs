@@ -1,6 +1,8 @@
 //! Bad input is refused with a sentence and exit code 2, before the first receive.
 
-use super::bench::{Bench, Ran, ran};
+use super::bench::{Bench, ENFORCE, Ran, ran};
+use aws_sdk_sqs::types::QueueAttributeName;
+use fleetwarden::sandbox::iot::{FaultKind, FaultRule, Faults};
 
 /// The calls that take messages: none may have been made.
 async fn nothing_was_received(bench: &Bench) {
@@ -76,6 +78,28 @@ async fn a_queue_of_another_region_is_refused() {
     let bench = with_a_message().await;
     let ran = ran(bench.command().env("AWS_REGION", "eu-central-1").args(["run", "--until-empty"])).await;
     refused(&ran, &["us-east-1", "eu-central-1"]);
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn a_queue_without_redrive_that_hides_for_less_than_a_round_trip_is_refused() {
+    let bench = with_a_message().await;
+    let set = bench.clients.sqs.set_queue_attributes().queue_url(&bench.made.queue_url);
+    let set = set.attributes(QueueAttributeName::VisibilityTimeout, "9");
+    set.attributes(QueueAttributeName::RedrivePolicy, "").send().await.unwrap();
+    let ran = bench.run(&["run", "--until-empty"]).await;
+    refused(&ran, &["for 9 s only, less than the 10 s that one round trip may take", "no redrive policy"]);
+    nothing_was_received(&bench).await;
+}
+
+#[tokio::test]
+async fn who_may_not_ask_device_defender_what_authentication_asks_is_refused() {
+    let bench = with_a_message().await;
+    let policy = bench.file("policy.yaml", ENFORCE);
+    let denied = FaultRule::new("ListAuditFindings", 1.0, FaultKind::Denied);
+    bench.sandbox.iot().set_faults(Faults { seed: 0, rules: vec![denied] });
+    let ran = bench.run(&["run", "--policy", &policy, "--until-empty"]).await;
+    refused(&ran, &["allow iot:ListAuditFindings"]);
     nothing_was_received(&bench).await;
 }
 

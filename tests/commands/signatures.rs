@@ -49,9 +49,15 @@ async fn work(bench: &Bench) -> (Ran, Value) {
 async fn notifications_of_both_versions_and_raw_ones_pass_and_forged_ones_are_dead_letters() {
     let bench = Bench::new().await;
     let topic = bench.made.topic_arn.clone().unwrap();
+    let sign = async |version: &str| {
+        let set = bench.clients.sns.set_topic_attributes().topic_arn(&topic);
+        set.attribute_name("SignatureVersion").attribute_value(version).send().await.unwrap();
+    };
+    let attributes = bench.clients.sns.get_topic_attributes().topic_arn(&topic).send().await.unwrap();
+    assert_eq!(attributes.attributes.unwrap()["SignatureVersion"], "2", "setup asks for it");
+    sign("1").await;
     bench.publish(SAMPLE).await;
-    let set = bench.clients.sns.set_topic_attributes().topic_arn(&topic);
-    set.attribute_name("SignatureVersion").attribute_value("2").send().await.unwrap();
+    sign("2").await;
     let genuine = delivered(&bench, &topic, SAMPLE).await;
     assert_eq!(genuine["SignatureVersion"], "2");
 

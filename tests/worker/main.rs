@@ -4,6 +4,7 @@
 
 mod authenticity;
 mod bad_input;
+mod canary;
 mod crashes;
 mod delegated;
 mod delegated_again;

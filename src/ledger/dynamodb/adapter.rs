@@ -5,7 +5,7 @@ use super::item::{self, n, s};
 use super::statements::Statement;
 use super::{claims, listing, resources};
 use crate::aws::{CallError, Effect, classify};
-use crate::ledger::transition::{after, expiry};
+use crate::ledger::transition::{after, expiry_of};
 use crate::ledger::{
     Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Status, Step,
     WriteError,
@@ -64,7 +64,7 @@ impl Ledger for DynamoLedger {
             let changes = vec![
                 (item::LEASE_UNTIL, Some(n(after(now, lease)))),
                 (item::UPDATED_AT, Some(n(now))),
-                (item::EXPIRES_AT, Some(n(expiry(now)))),
+                (item::EXPIRES_AT, Some(n(expiry_of(&claim.key, now)))),
             ];
             Statement::update(&self.table, &claim.key, changes, held_by(claim))
         });
@@ -85,7 +85,7 @@ impl Ledger for DynamoLedger {
             (item::CURSOR, cursor.map(s)),
             (item::LEASE_UNTIL, Some(n(after(now, lease)))),
             (item::UPDATED_AT, Some(n(now))),
-            (item::EXPIRES_AT, Some(n(expiry(now)))),
+            (item::EXPIRES_AT, Some(n(expiry_of(&claim.key, now)))),
         ];
         let statement = Statement::update(&self.table, &claim.key, changes, held_by(claim));
         let results = self.write(vec![statement]).await.map_err(WriteError::Call)?;
@@ -102,7 +102,7 @@ impl Ledger for DynamoLedger {
                 (item::DETAIL, Some(s(&finish.detail))),
                 (item::STEPS, Some(s(steps))),
                 (item::UPDATED_AT, Some(n(now))),
-                (item::EXPIRES_AT, Some(n(expiry(now)))),
+                (item::EXPIRES_AT, Some(n(expiry_of(&finish.claim.key, now)))),
                 (item::RETRY_AT, finish.retry_at.map(n)),
                 (item::RULE, finish.rule.as_ref().map(s)),
                 (item::ATTENTION, finish.status.needs_attention().then(|| s(finish.status.as_str()))),

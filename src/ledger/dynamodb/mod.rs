@@ -12,6 +12,7 @@
 mod adapter;
 mod batch;
 mod claims;
+mod inspect;
 mod item;
 mod listing;
 mod presence;
@@ -21,4 +22,5 @@ mod table;
 mod timelines;
 
 pub use adapter::DynamoLedger;
+pub use inspect::{TableInfo, TimeToLive, inspect_table};
 pub use table::{ATTENTION_INDEX, Created, TableError, check_table, create_table};

@@ -73,7 +73,7 @@ pub async fn check_table(client: &Client, table: &str) -> Result<(), String> {
 }
 
 /// `None` when there is no such table.
-async fn describe(client: &Client, table: &str) -> Result<Option<TableDescription>, CallError> {
+pub(super) async fn describe(client: &Client, table: &str) -> Result<Option<TableDescription>, CallError> {
     match client.describe_table().table_name(table).send().await {
         Ok(answer) => Ok(answer.table),
         Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(None),
@@ -165,7 +165,7 @@ async fn enable_time_to_live(client: &Client, table: &str) -> Result<(), TableEr
 }
 
 /// A sentence when the table is not one of ours.
-fn unfit(table: &str, description: &TableDescription) -> Result<(), String> {
+pub(super) fn unfit(table: &str, description: &TableDescription) -> Result<(), String> {
     let is = |schema: &[KeySchemaElement], wanted: &[(&str, KeyType)]| {
         schema.len() == wanted.len()
             && schema
