@@ -1,8 +1,9 @@
 //! `fleetwarden doctor`: is this deployment right, and what is to be mended.
 
+use super::policy_source::named_policy;
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::random::seed;
-use super::run::{account, duration, lease, load_policy};
+use super::run::{account, duration, lease};
 use super::{CliError, OutputFormat, print};
 use crate::aws::syntax::is_topic_arn;
 use crate::aws::{Clients, load_config};
@@ -60,6 +61,9 @@ pub struct DoctorArgs {
     /// The policy file of the workers; without one, the embedded default
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// The policy itself, as the task definition holds it
+    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML")]
+    pub policy_text: Option<String>,
     /// Overrides the policy's mode, as `run` does
     #[arg(long, env = "FLEETWARDEN_MODE", value_enum)]
     pub mode: Option<Mode>,
@@ -101,7 +105,7 @@ fn patience(text: &str) -> Result<Duration, String> {
 ///
 /// Usage: arguments, policy or region. Failed: something is wrong with the deployment.
 pub async fn run(args: &DoctorArgs, output: OutputFormat) -> Result<(), CliError> {
-    let mut policy = load_policy(args.policy.as_ref())?;
+    let (mut policy, _) = named_policy(args.policy.as_ref(), args.policy_text.as_deref())?;
     if let Some(mode) = args.mode {
         policy.set_mode(mode);
     }
