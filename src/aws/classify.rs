@@ -132,13 +132,10 @@ pub(super) fn class_of_attempt(
     response: Option<&HttpResponse>,
 ) -> Class {
     let effect = Effect::Read;
-    if error.is_timeout_error() {
-        return class_of_undelivered(effect, Cause::Other);
+    if error.is_timeout_error() || error.is_connector_error() {
+        return class_of_undelivered(effect, chain_of(error));
     }
-    if let Some(connector) = error.as_connector_error() {
-        return class_of_undelivered(effect, chain_of(connector));
-    }
-    let Some(response) = response else { return class_of_unsent(&format!("{error:?}"), Cause::Other) };
+    let Some(response) = response else { return class_of_unsent("", chain_of(error)) };
     let status = response.status().as_u16();
     match wire_code(response) {
         Some(code) if error.is_operation_error() => class_of_code(operation, effect, &code, Some(status)),

@@ -196,6 +196,31 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 
+    #[derive(Default)]
+    struct Attempts(std::sync::Mutex<Vec<(String, String, Option<Class>)>>);
+
+    impl CallObserver for Attempts {
+        fn attempted(&self, service: &str, operation: &str, _took: Duration, failed: Option<Class>) {
+            self.0.lock().unwrap().push((service.to_owned(), operation.to_owned(), failed));
+        }
+    }
+
+    #[tokio::test]
+    async fn every_attempt_of_the_sdk_is_told_and_so_are_those_that_never_left() {
+        let attempts = Arc::new(Attempts::default());
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let refusing = config(&format!("http://127.0.0.1:{port}"));
+        assert!(Clients::observed(&refusing, Arc::clone(&attempts) as _).sqs.list_queues().send().await.is_err());
+        let without =
+            refusing.into_builder().credentials_provider(SharedCredentialsProvider::new(NoCredentials)).build();
+        let call = Clients::observed(&without, Arc::clone(&attempts) as _).iot.get_policy().policy_name("p").send();
+        assert!(call.await.is_err());
+        let told = |service: &str, operation: &str, class| (service.to_owned(), operation.to_owned(), Some(class));
+        let mut expected = vec![told("SQS", "ListQueues", Class::Transient); 3];
+        expected.push(told("IoT", "GetPolicy", Class::Denied));
+        assert_eq!(*attempts.0.lock().unwrap(), expected);
+    }
+
     #[test]
     fn an_endpoint_has_a_scheme_and_a_host() {
         for right in ["http://127.0.0.1:4566", "https://iot.example.com/prefix", "http://[::1]:4566"] {
