@@ -12,7 +12,7 @@ use crate::finding::Origin;
 use crate::health::{Board, serve};
 use crate::ledger::DynamoLedger;
 use crate::mitigation::AwsIot;
-use crate::policy::Mode;
+use crate::policy::{Mode, Policy};
 use crate::queue::SqsQueue;
 use crate::setup::{check_delegates, check_deployment};
 use crate::telemetry::{Counts, Emf, Telemetry};
@@ -154,13 +154,15 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     if let Some(mode) = args.mode {
         policy.set_mode(mode);
     }
-    let mut quotas = Quotas::new(&args.quotas, args.reserve, &policy);
+    let quotas = Quotas::new(&args.quotas, args.reserve, &policy);
     let problems = quotas.budget().problems();
     if !problems.is_empty() {
         return Err(CliError::Usage(problems.join("\n")));
     }
     let (clock, telemetry) = (Clock::system(), Arc::new(Telemetry::default()));
     let board = Board::new(clock.clone(), "checking the deployment");
+    // Before anybody is told that a worker is here: process 1 of a container does not get signals that it does not listen for.
+    let stop = stop_on_signals()?;
     // Until this function returns, which is after the drain.
     let _server = match args.http {
         None => None,
@@ -170,8 +172,49 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
             Some(server)
         }
     };
+    let source = Source { policy, policy_name, quotas };
+    let worker = tokio::select! {
+        worker = prepare(args, source, &board, &telemetry, &clock) => worker?,
+        // Nothing is in hand yet, so there is nothing to drain.
+        () = stop.cancelled() => {
+            report(&telemetry.counts(), &Ended::Drained, args.metrics, output);
+            return Ok(());
+        }
+    };
+    // Kept to the end of this function, for the last reading of the metrics.
+    let _budgets = Arc::clone(&worker.budgets);
+    let vitals = Arc::new(Vitals::new(Arc::clone(&telemetry)));
+    board.working(Arc::clone(&vitals));
+    let work = worker.run_with(vitals, stop);
+    let ended = match args.metrics {
+        MetricsFormat::None => work.await,
+        MetricsFormat::Emf => Emf::new(Arc::clone(&telemetry), clock, &args.table).during(work, print::line).await,
+    };
+    report(&telemetry.counts(), &ended, args.metrics, output);
+    match ended {
+        Ended::Drained | Ended::Empty | Ended::CutShort => Ok(()),
+        Ended::Broken(reason) => Err(CliError::Failed(format!("stopped with the queue not empty: {reason}"))),
+    }
+}
+
+/// What is to be done, as arguments and policy say.
+struct Source {
+    policy: Policy,
+    policy_name: String,
+    quotas: Quotas,
+}
+
+/// Checks the deployment, and makes the worker. Nothing is received yet.
+async fn prepare(
+    args: &RunArgs,
+    source: Source,
+    board: &Board,
+    telemetry: &Arc<Telemetry>,
+    clock: &Clock,
+) -> Result<Worker<SqsQueue, DynamoLedger, AwsIot>, CliError> {
+    let Source { policy, policy_name, mut quotas } = source;
     let config = load_config().await.map_err(CliError::Usage)?;
-    let clients = Clients::observed(&config, Arc::clone(&telemetry) as _);
+    let clients = Clients::observed(&config, Arc::clone(telemetry) as _);
     let authenticates = policy.mode == Mode::Enforce && policy.verify_finding;
     let deployment =
         check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table, authenticates)
@@ -194,9 +237,9 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     }
 
     board.starting("asking for the account's API quotas");
-    quotas.settle(&clients.service_quotas, &telemetry).await;
+    quotas.settle(&clients.service_quotas, telemetry).await;
 
-    let id = args.worker_id.clone().unwrap_or_else(|| worker_name(&clock));
+    let id = args.worker_id.clone().unwrap_or_else(|| worker_name(clock));
     let origin = Origin { account: Some(account.clone()), region: Some(deployment.region.clone()) };
     let worker_config = WorkerConfig {
         pollers: args.pollers.into(),
@@ -217,12 +260,11 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         timelines: Arc::new(ledger.clone()),
         region: deployment.region.clone(),
         clock: clock.clone(),
-        telemetry: Arc::clone(&telemetry),
+        telemetry: Arc::clone(telemetry),
         seed: worker_config.seed,
     };
-    // Kept to the end of this function, for the last reading of the metrics.
     let budgets = Arc::new(Budgets::shared(&quotas.budget(), &fleet));
-    let worker = Worker {
+    Ok(Worker {
         config: worker_config,
         policy,
         queue: SqsQueue::new(clients.sqs.clone(), args.queue_url.clone()),
@@ -230,22 +272,10 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
         ledger,
         iot,
         certificates: Arc::new(SnsCertificates::new(&config)),
-        budgets: Arc::clone(&budgets),
-        telemetry: Arc::clone(&telemetry),
+        budgets,
+        telemetry: Arc::clone(telemetry),
         clock: clock.clone(),
-    };
-    let vitals = Arc::new(Vitals::new(Arc::clone(&telemetry)));
-    board.working(Arc::clone(&vitals));
-    let work = worker.run_with(vitals, stop_on_signals()?);
-    let ended = match args.metrics {
-        MetricsFormat::None => work.await,
-        MetricsFormat::Emf => Emf::new(Arc::clone(&telemetry), clock, &args.table).during(work, print::line).await,
-    };
-    report(&telemetry.counts(), &ended, args.metrics, output);
-    match ended {
-        Ended::Drained | Ended::Empty | Ended::CutShort => Ok(()),
-        Ended::Broken(reason) => Err(CliError::Failed(format!("stopped with the queue not empty: {reason}"))),
-    }
+    })
 }
 
 /// Unique in the fleet: host, process and time.

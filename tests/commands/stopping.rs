@@ -235,3 +235,18 @@ async fn a_queue_that_is_missing_at_start_is_exit_code_2_with_a_sentence() {
     assert!(ran.err.contains("fleetwarden setup"), "it says what to do: {}", ran.err);
     assert!(began.elapsed() < PATIENCE);
 }
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_while_it_still_checks_the_deployment_ends_at_once_with_nothing_to_drain() {
+    // Connections are taken, and nothing is ever answered.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let load = Load::new(1).await;
+    let mut command = load.bench.command();
+    command.env("AWS_ENDPOINT_URL", format!("http://{}", silent.local_addr().unwrap()));
+    command.args(["--log", "debug", "run", "--http", "127.0.0.1:0"]);
+    let mut worker = Process::start(command);
+    worker.says("serving /livez", 1).await;
+    worker.terminate().await;
+    assert_eq!(worker.ends().await, Some(0));
+    assert_eq!(load.bench.depths().await, (1, 0));
+}
