@@ -3,9 +3,11 @@
 //! The table library reads an index by looking through the table: it gives out items that lack the index's sort key, and
 //! attributes that are not projected into the index. On AWS neither is there to be read.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use rustack_dynamodb_core::provider::RustackDynamoDB;
+use rustack_dynamodb_model::AttributeValue;
 use rustack_dynamodb_model::input::{DescribeTableInput, QueryInput, ScanInput};
 use rustack_dynamodb_model::types::ProjectionType;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use super::partiql::Item;
 pub(super) struct IndexView {
     /// The index's key attributes; an item without one of them is not in the index.
     pub(super) keys: Vec<String>,
+    table_keys: Vec<String>,
     /// The attributes that are projected; none means all.
     projected: Option<HashSet<String>>,
 }
@@ -39,11 +42,18 @@ impl IndexView {
         let keys: Vec<String> = keys.into_iter().map(|element| element.attribute_name).collect();
         let projection = found.projection.unwrap_or_default();
         let everything = matches!(projection.projection_type, None | Some(ProjectionType::All));
+        let table_keys: Vec<String> = table.key_schema.into_iter().map(|element| element.attribute_name).collect();
         let projected = (!everything).then(|| {
-            let table_keys = table.key_schema.into_iter().map(|element| element.attribute_name);
-            projection.non_key_attributes.into_iter().chain(table_keys).chain(keys.iter().cloned()).collect()
+            let keys = table_keys.iter().chain(&keys).cloned();
+            projection.non_key_attributes.into_iter().chain(keys).collect()
         });
-        Ok(Self { keys, projected })
+        Ok(Self { keys, table_keys, projected })
+    }
+
+    /// The item's keys, of the index and of the table.
+    fn key_of(&self, item: &Item) -> Item {
+        let names = self.keys.iter().chain(&self.table_keys);
+        names.filter_map(|name| Some((name.clone(), item.get(name)?.clone()))).collect()
     }
 
     /// The item as the index holds it, if it does.
@@ -58,17 +68,83 @@ impl IndexView {
     }
 }
 
-/// `Query` of an index. With a `ProjectionExpression` the keys that tell may be missing, so the library's answer stands.
+/// `Query` of an index. The library looks through the first megabyte of the table only, so that its answer serves to refuse what is wrong;
+/// with a `ProjectionExpression`, or conditions in the old form, it stands.
 pub(super) fn query(tables: &RustackDynamoDB, input: QueryInput) -> Result<Value, Failure> {
     let view = IndexView::of(tables, &input.table_name, input.index_name.as_deref().unwrap_or_default())?;
-    let whole = input.projection_expression.is_none() && input.attributes_to_get.is_none();
-    let mut output = tables.handle_query(input)?;
-    if whole && let Some(items) = output.items.take() {
-        let items: Vec<Item> = items.into_iter().filter_map(|item| view.see(item)).collect();
-        output.count = i32::try_from(items.len()).unwrap_or(i32::MAX);
-        output.items = Some(items);
+    let mut output = tables.handle_query(input.clone())?;
+    let whole = input.projection_expression.is_none() && input.attributes_to_get.is_none() && output.items.is_some();
+    let (true, Some(condition)) = (whole, &input.key_condition_expression) else { return Ok(json!(output)) };
+    let mut found = matching(tables, &view, &input, condition.clone())?;
+    if let Some(sort) = view.keys.get(1) {
+        found.sort_by(|one, other| order(one.get(sort), other.get(sort)));
     }
+    if input.scan_index_forward == Some(false) {
+        found.reverse();
+    }
+    let start = &input.exclusive_start_key;
+    if !start.is_empty() {
+        let at = found.iter().position(|item| start.iter().all(|(name, value)| item.get(name) == Some(value)));
+        found.drain(..at.map_or(found.len(), |at| at + 1));
+    }
+    let limit = input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    output.scanned_count = i32::try_from(found.len()).unwrap_or(i32::MAX);
+    let key = |item: &Item| view.key_of(item);
+    output.last_evaluated_key = found.last().filter(|_| more).map(key).unwrap_or_default();
+    // As on AWS, what the limit counts is looked at, and the filter comes after.
+    if let Some(filter) = &input.filter_expression {
+        let kept = matching(tables, &view, &input, format!("({condition}) AND ({filter})"))?;
+        let kept: Vec<Item> = kept.iter().map(key).collect();
+        found.retain(|item| kept.contains(&view.key_of(item)));
+    }
+    output.count = i32::try_from(found.len()).unwrap_or(i32::MAX);
+    output.items = Some(found);
     Ok(json!(output))
+}
+
+/// Every item of the index for which this holds, a filter over the whole table, in no order.
+fn matching(
+    tables: &RustackDynamoDB,
+    view: &IndexView,
+    input: &QueryInput,
+    expression: String,
+) -> Result<Vec<Item>, Failure> {
+    let words: HashSet<&str> =
+        expression.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '#' | ':'))).collect();
+    let used = |name: &String| words.contains(name.as_str());
+    let (mut names, mut values) = (input.expression_attribute_names.clone(), input.expression_attribute_values.clone());
+    names.retain(|name, _| used(name));
+    values.retain(|name, _| used(name));
+    let mut page = ScanInput {
+        table_name: input.table_name.clone(),
+        filter_expression: Some(expression.clone()),
+        expression_attribute_names: names,
+        expression_attribute_values: values,
+        ..ScanInput::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let output = tables.handle_scan(page.clone())?;
+        found.extend(output.items.unwrap_or_default().into_iter().filter_map(|item| view.see(item)));
+        page.exclusive_start_key = output.last_evaluated_key;
+        if page.exclusive_start_key.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Numbers by value, strings by their bytes.
+fn order(one: Option<&AttributeValue>, other: Option<&AttributeValue>) -> Ordering {
+    match (one, other) {
+        (Some(AttributeValue::N(one)), Some(AttributeValue::N(other))) => {
+            let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+            number(one).total_cmp(&number(other))
+        }
+        (Some(AttributeValue::S(one)), Some(AttributeValue::S(other))) => one.cmp(other),
+        _ => Ordering::Equal,
+    }
 }
 
 /// `Scan` of an index: of the table, with the index's keys asked for.

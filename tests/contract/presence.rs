@@ -12,6 +12,7 @@ macro_rules! presence_contract {
         contract_tests!(presence, [
             a_note_reads_as_it_was_written_and_the_next_one_replaces_it,
             notes_come_the_latest_first_and_older_ones_are_left_out,
+            a_worker_is_found_behind_more_findings_than_a_page_holds,
             lists_and_tallies_pass_workers_over,
         ], $($implementation)*);
     };
@@ -73,6 +74,17 @@ pub async fn notes_come_the_latest_first_and_older_ones_are_left_out<P: Presence
     assert_eq!(seen(read(&presence, now - 4_000, &ids).await), [0, 1_000, 2_000, 3_000, 4_000]);
     assert_eq!(seen(read(&presence, now - 1_999, &ids).await), [0, 1_000]);
     assert_eq!(read(&presence, now + 1, &ids).await, []);
+}
+
+pub async fn a_worker_is_found_behind_more_findings_than_a_page_holds<L: Ledger + Presence>(make: impl AsyncFn() -> L) {
+    let (ledger, now, id) = (make().await, now(), unique("worker"));
+    // DynamoDB reads a megabyte at a time.
+    for _ in 0..12 {
+        let subject = Subject { payload: "x".repeat(100_000), ..subject("large") };
+        ours(claim(&ledger, &subject, &id, now).await);
+    }
+    ledger.announce(&note(&id, now)).await.unwrap();
+    assert_eq!(read(&ledger, now, &[&id]).await, [note(&id, now)]);
 }
 
 pub async fn lists_and_tallies_pass_workers_over<L: Ledger + Presence>(make: impl AsyncFn() -> L) {
