@@ -9,7 +9,7 @@ import pathlib
 import sys
 import time
 
-import aws
+import constraints
 import defender
 import guide
 import line
@@ -33,6 +33,7 @@ for template in templates.INFRA.glob("*.yaml"):
     without, _ = templates.deployable(templates.load(template.name))
     (clone / "infra" / template.name).write_text(json.dumps(without))
 
+step("parameters that cannot work", constraints.check)
 step("README: deploy", guide.follow, "Deploy", clone)
 step("the line", line.check)
 step("the task", worker.check)
