@@ -62,7 +62,7 @@ pub struct DoctorArgs {
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// The policy itself, as the task definition holds it
-    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML")]
+    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML", hide_env_values = true)]
     pub policy_text: Option<String>,
     /// Overrides the policy's mode, as `run` does
     #[arg(long, env = "FLEETWARDEN_MODE", value_enum)]

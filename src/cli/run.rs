@@ -60,7 +60,7 @@ pub struct RunArgs {
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// The policy itself, where no file can be had: a task definition holds it in the variable
-    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML")]
+    #[arg(long, env = "FLEETWARDEN_POLICY_TEXT", value_name = "YAML", hide_env_values = true)]
     pub policy_text: Option<String>,
     /// Overrides the policy's mode: observe decides and records, enforce acts
     #[arg(long, env = "FLEETWARDEN_MODE", value_enum)]
