@@ -1,14 +1,17 @@
 //! Fleetwarden's program: reads the command line, sets logging up, runs the command, tells how it ended.
 
-use clap::Parser;
-use fleetwarden::cli::{Cli, execute, execute_at_once};
+use clap::{CommandFactory, Parser};
+use fleetwarden::cli::{Cli, execute, execute_at_once, name_variables};
 use fleetwarden::telemetry::{LogFormat, Logging, misread, refuse};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return misread(LogFormat::of_arguments(std::env::args()), &error),
+        Err(error) => {
+            let error = name_variables(error, &Cli::command());
+            return misread(LogFormat::of_arguments(std::env::args()), &error);
+        }
     };
     match execute_at_once(&cli) {
         Some(Ok(())) => ExitCode::SUCCESS,

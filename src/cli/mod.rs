@@ -34,7 +34,9 @@ mod run;
 mod sandbox;
 mod setup;
 mod status;
+mod variables;
 
 pub use error::CliError;
 pub use output::OutputFormat;
 pub use root::{Cli, Command, execute, execute_at_once};
+pub use variables::name_variables;
