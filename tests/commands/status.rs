@@ -203,6 +203,11 @@ async fn a_watch_prints_a_document_a_line_tells_a_look_that_fails_and_goes_on_un
         document = next().await;
     }
     assert!(document["error"].as_str().unwrap().contains("not authorized"), "{document}");
+    // What the workers say is what one wants to know then.
+    assert_eq!((&document["queue"], &document["workers"]), (&json!(null), &json!([])));
+    let ran = bench.run(&["status"]).await;
+    assert!(ran.code == 1 && ran.err.contains("not authorized"), "{ran:?}");
+    assert!(ran.out.contains("no worker has been here") && ran.out.contains("the ledger is empty"), "{ran:?}");
     bench.sandbox.set_faults(AwsFaults::default()).unwrap();
     while !document["error"].is_null() {
         document = next().await;

@@ -323,6 +323,7 @@ mod tests {
                 budget(Operation::AddThingToThingGroup, 1.0, None),
                 budget(Operation::ListRelatedResourcesForAuditFinding, 1.0, None),
             ],
+            problem: None,
         }
     }
 
@@ -391,7 +392,7 @@ mod tests {
         let mut notes: Vec<_> = (0..30).map(|n| note(&format!("w{n:02}"), NOW, WorkerHealth::Well)).collect();
         notes[29].health = WorkerHealth::Draining;
         let fleet = Fleet::of(notes, NOW);
-        let look = Look { at: NOW, queue: None, dead_letters: None, fleet, budgets: Vec::new() };
+        let look = Look { at: NOW, queue: None, dead_letters: None, fleet, budgets: Vec::new(), problem: None };
         let screen = screen(&look, None, None);
         assert!(screen.contains("w29") && screen.contains("w08") && !screen.contains("w09"), "{screen}");
         assert!(screen.contains("30 workers alive; 20 not shown"), "{screen}");

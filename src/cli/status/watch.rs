@@ -146,7 +146,8 @@ impl<'a> View<'a> {
         let counted = counting.last.as_ref();
         let now = self.place.clock.now();
         if let Kind::Lines = self.kind {
-            let problem = look.as_ref().err().or(counting.problem.as_ref()).map(ToString::to_string);
+            let missing = look.as_ref().map_or_else(|error| Some(error.to_string()), |look| look.problem.clone());
+            let problem = missing.or_else(|| counting.problem.as_ref().map(ToString::to_string));
             let mut line = match &look {
                 Ok(look) => document(look, counted),
                 Err(_) => json!({ "at": now.to_string() }),
@@ -164,7 +165,12 @@ impl<'a> View<'a> {
             self.every.as_secs()
         );
         match look {
-            Ok(look) => self.last = Some((screen(&look, counted, width) + "\n" + &age(counting), look.at)),
+            Ok(look) => {
+                if let Some(problem) = &look.problem {
+                    head.push_str(&format!("\nNOT READ: {problem}\n"));
+                }
+                self.last = Some((screen(&look, counted, width) + "\n" + &age(counting), look.at));
+            }
             Err(error) => {
                 let since = self.last.as_ref().map(|(_, at)| format!(" since {} UTC", time_of_day(*at)));
                 head.push_str(&format!("\nNOT REFRESHED{}: {error}\n", since.unwrap_or_default()));
