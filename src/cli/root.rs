@@ -2,7 +2,9 @@
 
 use super::{CliError, OutputFormat, actions, audit, dlq, findings, healthcheck, replay, run, status};
 use crate::telemetry::LogFormat;
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsStr;
 
 const AFTER_HELP: &str = "\
 First steps, without an AWS account:
@@ -69,6 +71,18 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// Reads the command line and the environment of this process. A variable that is set and empty is not set: that is how task
+    /// definitions and compose files say so.
+    ///
+    /// # Errors
+    /// As [`Parser::try_parse`].
+    pub fn read() -> Result<Self, clap::Error> {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let mut command = without_variables(Self::command(), &is_empty);
+        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+
     /// The log filter: a bare level is for this program; the libraries under it log warnings at most. What the credentials chain
     /// tried comes with the refusal, in a sentence.
     pub fn log_filter(&self) -> String {
@@ -91,6 +105,15 @@ impl Cli {
             _ => None,
         }
     }
+}
+
+/// The command with all below it, where no option looks at a variable of which this is true.
+fn without_variables(command: clap::Command, ignored: &impl Fn(&OsStr) -> bool) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if ignored(name) => arg.env(Resettable::Reset),
+        _ => arg,
+    });
+    command.mut_subcommands(|below| without_variables(below, ignored))
 }
 
 /// The commands.
@@ -163,5 +186,26 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Doctor(args) => super::doctor::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
         Command::Metrics(args) => super::metrics::run(&args, output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_none_to_any_option_of_any_command() {
+        fn variables(command: &clap::Command) -> Vec<String> {
+            let of = |arg: &clap::Arg| arg.get_env().map(|name| name.to_string_lossy().into_owned());
+            let own = command.get_arguments().filter_map(of);
+            own.chain(command.get_subcommands().flat_map(variables)).collect()
+        }
+        let all = variables(&Cli::command());
+        assert!(
+            all.iter().any(|name| name == "FLEETWARDEN_OUTPUT") && all.iter().any(|name| name == "FLEETWARDEN_HTTP")
+        );
+        let left = variables(&without_variables(Cli::command(), &|name| name != "FLEETWARDEN_HTTP"));
+        // Of `run` and of `healthcheck`.
+        assert_eq!(left, ["FLEETWARDEN_HTTP", "FLEETWARDEN_HTTP"]);
     }
 }

@@ -100,7 +100,7 @@ pub struct RunArgs {
     #[arg(long, env = "FLEETWARDEN_METRICS", value_enum, default_value_t, value_name = "FORMAT")]
     pub metrics: MetricsFormat,
     /// This worker's name in the ledger, unique in the fleet; default: host and process
-    #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME")]
+    #[arg(long, env = "FLEETWARDEN_WORKER_ID", value_name = "NAME", value_parser = worker_id)]
     pub worker_id: Option<String>,
     /// Send a trace of each finding to this OpenTelemetry collector (OTLP over HTTP), such as http://localhost:4318. The standard
     /// OTEL_* variables for headers, service name, sampling and batches apply; alone they switch nothing on
@@ -142,6 +142,12 @@ fn drain(text: &str) -> Result<Duration, String> {
 pub(super) fn account(text: &str) -> Result<String, String> {
     let digits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { Ok(text.to_owned()) } else { Err("an account id has 12 digits".to_owned()) }
+}
+
+/// A worker is told by its name from all others, in the ledger and on screens.
+fn worker_id(text: &str) -> Result<String, String> {
+    let fits = (1..=128).contains(&text.chars().count()) && text.chars().all(|c| c.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("write 1 to 128 letters, digits and signs, without spaces".to_owned()) }
 }
 
 /// Runs the worker to its end.

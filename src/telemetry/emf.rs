@@ -230,9 +230,9 @@ mod tests {
         let mut emf = emf();
         let telemetry = Arc::clone(&emf.telemetry);
         telemetry.messages_received(7);
-        telemetry.dead_lettered("not_json", "", "", "");
-        telemetry.dead_lettered("made up", "", "", "");
-        telemetry.dead_lettered("not_json", "", "", "");
+        telemetry.dead_lettered("not_json", ("", "", None), None, "");
+        telemetry.dead_lettered("made up", ("", "", None), None, "");
+        telemetry.dead_lettered("not_json", ("", "", None), None, "");
         let lines = told(&mut emf);
         let whole = line(&lines, &[]).unwrap();
         assert_eq!((&whole["MessagesReceived"], &whole["DeadLetters"]), (&json!(7.0), &json!(3.0)));

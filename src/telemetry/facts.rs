@@ -177,10 +177,18 @@ impl Telemetry {
         tracing::warn!(gate, class = %error.class, request_id = error.request_id, "failed to let go of a resource, it frees itself: {error}");
     }
 
-    pub(crate) fn dead_lettered(&self, reason: &str, finding: &str, check: &str, error: &str) {
+    /// `message_id` is given where nothing else may say which message it was: it was never claimed.
+    pub(crate) fn dead_lettered(
+        &self,
+        reason: &str,
+        (finding, check, resource): (&str, &str, Option<&str>),
+        message_id: Option<&str>,
+        error: &str,
+    ) {
         self.metrics.dead_letters.of([labels::reason(reason)]).inc();
         // What was given up may be anybody's text: only the name of a check that there is. The letter itself has it as it came.
-        tracing::warn!(finding, check = labels::check(check), reason, error, "dead letter");
+        let check = labels::check(check);
+        tracing::warn!(finding, check, resource, message_id, reason, error, "dead letter");
     }
 
     pub(crate) fn split(&self, parts: usize) {

@@ -7,6 +7,7 @@ use super::spans::{FINDING, TARGET};
 use super::traces::Traces;
 use crate::clock::Clock;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -42,9 +43,10 @@ enum Style {
 
 impl LogFormat {
     /// The format of a command line that cannot be read: what it and the environment say nevertheless. The last word counts.
-    pub fn of_arguments(arguments: impl IntoIterator<Item = String>) -> Self {
+    pub fn of_arguments(arguments: impl IntoIterator<Item = OsString>) -> Self {
         let mut told = std::env::var("FLEETWARDEN_LOG_FORMAT").unwrap_or_default();
-        let mut arguments = arguments.into_iter();
+        // Not all that can be written on a command line is Unicode; `--log-format` and what it may be is.
+        let mut arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
         while let Some(argument) = arguments.next() {
             match argument.strip_prefix("--log-format") {
                 Some("") => told = arguments.next().unwrap_or_default(),
@@ -193,6 +195,7 @@ fn none_of_ours() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     fn style(format: LogFormat, set: &[(&str, &str)], terminal: bool) -> Style {
         let of = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -236,11 +239,14 @@ mod tests {
 
     #[test]
     fn the_format_is_read_even_from_a_command_line_that_is_wrong() {
-        let of = |words: &str| LogFormat::of_arguments(words.split(' ').map(str::to_owned));
+        let of = |words: &str| LogFormat::of_arguments(words.split(' ').map(OsString::from));
         assert_eq!(of("run --log-format json --nonsense"), LogFormat::Json);
         assert_eq!(of("run --log-format=json --log-format=text"), LogFormat::Text);
         assert_eq!(of("run --log-formats=json"), LogFormat::Auto);
         assert_eq!(of("run --log-format"), LogFormat::Auto);
         assert_eq!(of("run --log-format xml"), LogFormat::Auto);
+        let no_text = OsString::from_vec(vec![b'-', 0xff]);
+        let arguments = [no_text, "--log-format=json".into()];
+        assert_eq!(LogFormat::of_arguments(arguments), LogFormat::Json);
     }
 }

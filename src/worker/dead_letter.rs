@@ -29,6 +29,8 @@ pub(super) struct DeadLetter {
     error: String,
     finding_id: String,
     check: String,
+    resource: Option<String>,
+    message_id: Option<String>,
     attempts: u32,
     first_seen: Option<i64>,
     body: String,
@@ -42,6 +44,8 @@ impl DeadLetter {
             error: rejected.message.clone(),
             finding_id: rejected.finding_id.clone().unwrap_or_default(),
             check: rejected.check.clone().unwrap_or_default(),
+            resource: None,
+            message_id: Some(delivery.message_id.clone()),
             attempts: 0,
             first_seen: delivery.first_received_at,
             body,
@@ -62,6 +66,7 @@ impl DeadLetter {
         };
         Self {
             error: what,
+            message_id: Some(delivery.message_id.clone()),
             ..Self::given_up(subject, "payload_mismatch", String::new(), 0, delivery.first_received_at, body)
         }
     }
@@ -80,6 +85,8 @@ impl DeadLetter {
             error,
             finding_id: subject.key.split_once('#').map_or(subject.key.as_str(), |(_, id)| id).to_owned(),
             check: subject.check.clone(),
+            resource: Some(subject.resource_id.clone()),
+            message_id: None,
             attempts,
             first_seen,
             body,
@@ -90,7 +97,8 @@ impl DeadLetter {
     pub async fn send<Q: Queue, L, I>(&self, shared: &Shared<Q, L, I>) -> Settlement {
         match self.put(shared).instrument(spans::dead_letter(&self.reason, &self.error)).await {
             Ok(()) => {
-                shared.telemetry.dead_lettered(&self.reason, &self.finding_id, &self.check, &self.error);
+                let named = (self.finding_id.as_str(), self.check.as_str(), self.resource.as_deref());
+                shared.telemetry.dead_lettered(&self.reason, named, self.message_id.as_deref(), &self.error);
                 Settlement::Done
             }
             Err(error) => {

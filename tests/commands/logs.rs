@@ -22,7 +22,8 @@ async fn on_ecs_every_line_is_a_json_object_and_a_finished_one_names_finding_che
     let bench = Bench::new().await;
     let policy = bench.file("policy.yaml", ENFORCE);
     bench.publish(SAMPLE).await;
-    bench.clients.sqs.send_message().queue_url(&bench.made.queue_url).message_body("}{").send().await.unwrap();
+    let poison = bench.clients.sqs.send_message().queue_url(&bench.made.queue_url).message_body("}{");
+    let poison = poison.send().await.unwrap();
     let mut command = bench.command();
     command.env("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/abc");
     let ended = ran(command.args(["run", "--policy", &policy, "--until-empty", "--output", "json"])).await;
@@ -41,6 +42,7 @@ async fn on_ecs_every_line_is_a_json_object_and_a_finished_one_names_finding_che
     assert_eq!((text(finished, "level"), &finished["epoch"]), ("INFO", &1.into()));
     let dead = lines.iter().find(|line| text(line, "message") == "dead letter").unwrap();
     assert_eq!((text(dead, "level"), text(dead, "reason")), ("WARN", "not_json"));
+    assert_eq!(dead["message_id"], poison.message_id().unwrap(), "nothing else says which message it was: {dead}");
 }
 
 #[tokio::test]

@@ -203,6 +203,11 @@ async fn a_watch_prints_a_document_a_line_tells_a_look_that_fails_and_goes_on_un
         document = next().await;
     }
     assert!(document["error"].as_str().unwrap().contains("not authorized"), "{document}");
+    // What the workers say is what one wants to know then.
+    assert_eq!((&document["queue"], &document["workers"]), (&json!(null), &json!([])));
+    let ran = bench.run(&["status"]).await;
+    assert!(ran.code == 1 && ran.err.contains("not authorized"), "{ran:?}");
+    assert!(ran.out.contains("no worker has been here") && ran.out.contains("the ledger is empty"), "{ran:?}");
     bench.sandbox.set_faults(AwsFaults::default()).unwrap();
     while !document["error"].is_null() {
         document = next().await;
@@ -216,7 +221,7 @@ async fn a_watch_prints_a_document_a_line_tells_a_look_that_fails_and_goes_on_un
 #[tokio::test]
 async fn a_watch_into_a_pipe_prints_one_block_after_the_other_without_a_word_to_a_terminal() {
     let bench = Bench::new().await;
-    let (_child, mut lines) = watch(&bench, "table");
+    let (mut child, mut lines) = watch(&bench, "table");
     let (mut heads, mut all) = (0, String::new());
     while heads < 2 {
         let line = lines.next_line().await.unwrap().unwrap();
@@ -224,4 +229,7 @@ async fn a_watch_into_a_pipe_prints_one_block_after_the_other_without_a_word_to_
         all.push_str(&line);
     }
     assert!(!all.contains('\u{1b}') && all.contains("the ledger is empty"), "{all}");
+    // As `| head` does.
+    drop(lines);
+    assert_eq!(child.wait().await.unwrap().code(), Some(0), "it goes on although nobody reads");
 }

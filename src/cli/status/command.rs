@@ -66,7 +66,7 @@ pub struct StatusArgs {
 ///
 /// # Errors
 ///
-/// Usage: no region. Failed: a queue or the ledger does not answer.
+/// Usage: no region. Failed: a queue or the ledger does not answer; in the former case after all else was printed.
 pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError> {
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
@@ -81,6 +81,7 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
         return watch(&place, Duration::from_secs(seconds), output).await;
     }
     let (look, counted) = tokio::try_join!(place.look(), place.count())?;
+    let problem = look.problem.clone();
     match output {
         OutputFormat::Json => print::json(&document(&look, Some(&counted))),
         OutputFormat::Table => {
@@ -88,5 +89,5 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
             print::line(&screen(&look, Some(&counted), width));
         }
     }
-    Ok(())
+    problem.map_or(Ok(()), |problem| Err(CliError::Failed(problem)))
 }

@@ -32,6 +32,8 @@ pub(super) struct Look {
     pub dead_letters: Option<Depth>,
     pub fleet: Fleet,
     pub budgets: Vec<Budget>,
+    /// Why a queue is missing that should be here.
+    pub problem: Option<String>,
 }
 
 /// The fleet's budget of an operation that was called.
@@ -61,11 +63,12 @@ pub(super) struct Counted {
 }
 
 impl Place {
-    /// Reads depths, notes and timelines, all at once.
+    /// Reads depths, notes and timelines, all at once. A queue that does not answer hides nothing else: it is when a queue is gone, or
+    /// forbidden, that one wants to know what the workers say.
     ///
     /// # Errors
     ///
-    /// Failed: a queue or the ledger does not answer.
+    /// Failed: the ledger does not answer.
     pub async fn look(&self) -> Result<Look, CliError> {
         let at = self.clock.now();
         let since = at.as_millisecond().saturating_sub(i64::try_from(REMEMBERED.as_millis()).unwrap_or(i64::MAX));
@@ -73,13 +76,18 @@ impl Place {
             tokio::try_join!(self.ledger.workers(since), self.budgets(at.as_microsecond()))
                 .map_err(|error| ledger_error(&error))
         };
-        let (queue, dead_letters, (notes, budgets)) = tokio::try_join!(
+        let (queue, dead_letters, ledger) = tokio::join!(
             self.depth(self.queue_url.as_deref()),
             self.depth(self.dead_letter_queue_url.as_deref()),
             ledger,
-        )?;
+        );
+        let (notes, budgets) = ledger?;
+        let problems: Vec<String> =
+            [&queue, &dead_letters].into_iter().filter_map(|depth| depth.clone().err()).collect();
+        let problem = (!problems.is_empty()).then(|| problems.join("\n"));
         let at = at.as_millisecond();
-        Ok(Look { at, queue, dead_letters, fleet: Fleet::of(notes, at), budgets })
+        let (queue, dead_letters) = (queue.ok().flatten(), dead_letters.ok().flatten());
+        Ok(Look { at, queue, dead_letters, fleet: Fleet::of(notes, at), budgets, problem })
     }
 
     /// Reads the whole ledger.
@@ -94,12 +102,10 @@ impl Place {
         Ok(Counted { at, took: began.elapsed(), tally: census.tally, failed })
     }
 
-    async fn depth(&self, url: Option<&str>) -> Result<Option<Depth>, CliError> {
+    async fn depth(&self, url: Option<&str>) -> Result<Option<Depth>, String> {
         let Some(url) = url else { return Ok(None) };
         let queue = SqsQueue::new(self.clients.sqs.clone(), url.to_owned());
-        let depth =
-            queue.depth().await.map_err(|error| CliError::Failed(format!("failed to {error}; check the URL {url}")))?;
-        Ok(Some(depth))
+        queue.depth().await.map(Some).map_err(|error| format!("failed to {error}; check the URL {url}"))
     }
 
     /// Those of the operations that have a timeline; `now` in microseconds.

@@ -4,6 +4,7 @@ use super::super::{failed_checks, print};
 use super::document::by_check;
 use super::fleet::Fleet;
 use super::look::{Budget, Counted, Look};
+use crate::finding::catalogue;
 use crate::ledger::{Status, Tally, WorkerHealth, WorkerNote};
 use crate::queue::Depth;
 use comfy_table::{ContentArrangement, Table};
@@ -14,6 +15,9 @@ const WORKERS: usize = 10;
 
 /// A budget has a row if it was reserved from within this, milliseconds, or is cut.
 const LATELY: i64 = 15 * 60 * 1000;
+
+/// Checks that this version does not know have so many rows, and one for the others: their names are what messages say.
+const UNKNOWN: usize = 5;
 
 /// Names are not cut below so many characters, however narrow the terminal.
 const SHORTEST: usize = 12;
@@ -206,12 +210,19 @@ fn findings(tally: &Tally, width: Option<usize>) -> String {
     let build = |longest: usize| {
         let mut table = print::table(&headings);
         let mut totals = vec![0; statuses.len()];
+        let (mut unknown, mut others) = (0, vec![0; statuses.len()]);
         for (check, counts) in by_check(tally) {
             let row: Vec<u64> = statuses.iter().map(|status| counts.get(status).copied().unwrap_or(0)).collect();
-            for (total, n) in totals.iter_mut().zip(&row) {
-                *total += n;
+            add(&mut totals, &row);
+            unknown += usize::from(catalogue::check(check).is_none());
+            if unknown > UNKNOWN && catalogue::check(check).is_none() {
+                add(&mut others, &row);
+            } else {
+                table.add_row(numbers(&check_name(check, longest), &row));
             }
-            table.add_row(numbers(&check_name(check, longest), &row));
+        }
+        if unknown > UNKNOWN {
+            table.add_row(numbers(&format!("{} more", unknown - UNKNOWN), &others));
         }
         table.add_row(numbers("all", &totals));
         print::right(&mut table, 1..statuses.len() + 2);
@@ -219,6 +230,10 @@ fn findings(tally: &Tally, width: Option<usize>) -> String {
     };
     let longest = tally.keys().map(|(check, _)| check.chars().count()).max().unwrap_or(0);
     fitting(width, longest, build)
+}
+
+fn add(sums: &mut [u64], row: &[u64]) {
+    sums.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
 }
 
 /// Without what all checks' names end in, where there is no room for it.
@@ -308,6 +323,7 @@ mod tests {
                 budget(Operation::AddThingToThingGroup, 1.0, None),
                 budget(Operation::ListRelatedResourcesForAuditFinding, 1.0, None),
             ],
+            problem: None,
         }
     }
 
@@ -351,6 +367,20 @@ mod tests {
     }
 
     #[test]
+    fn names_of_checks_that_messages_make_up_do_not_fill_the_screen() {
+        let made_up = (0..1_000).map(|n| (format!("MADE_UP_{n:03}"), Status::Observed));
+        let known = ("ZZZ".to_owned(), Status::Dead);
+        let logging = ("LOGGING_DISABLED_CHECK".to_owned(), Status::Observed);
+        let tally: Tally = made_up.chain([known, logging]).map(|key| (key, 2)).collect();
+        let table = findings(&tally, None);
+        let squeezed = table.replace(['│', '┆'], "|").split_whitespace().collect::<Vec<_>>().join(" ");
+        for row in ["| LOGGING_DISABLED_CHECK | 2 |", "| MADE_UP_004 | 2 |", "| 996 more | 1992 |", "| all | 2004 |"] {
+            assert!(squeezed.contains(row), "`{row}` is not there: {table}");
+        }
+        assert!(table.lines().count() < 15, "{table}");
+    }
+
+    #[test]
     fn without_a_terminal_names_are_whole() {
         let screen = screen(&look(), Some(&counted()), None);
         assert!(screen.contains("INTERMEDIATE_CA_REVOKED_FOR_ACTIVE_DEVICE_CERTIFICATES_CHECK"), "{screen}");
@@ -362,7 +392,7 @@ mod tests {
         let mut notes: Vec<_> = (0..30).map(|n| note(&format!("w{n:02}"), NOW, WorkerHealth::Well)).collect();
         notes[29].health = WorkerHealth::Draining;
         let fleet = Fleet::of(notes, NOW);
-        let look = Look { at: NOW, queue: None, dead_letters: None, fleet, budgets: Vec::new() };
+        let look = Look { at: NOW, queue: None, dead_letters: None, fleet, budgets: Vec::new(), problem: None };
         let screen = screen(&look, None, None);
         assert!(screen.contains("w29") && screen.contains("w08") && !screen.contains("w09"), "{screen}");
         assert!(screen.contains("30 workers alive; 20 not shown"), "{screen}");

@@ -39,6 +39,7 @@ pub(super) async fn watch(place: &Place, every: Duration, output: OutputFormat) 
     Ok(())
 }
 
+/// Looks until nobody reads any more: `| head` has what it wants.
 async fn again(place: &Place, every: Duration, view: &mut View<'_>) {
     let mut counting = Counting::new(place);
     let mut ticks = interval(every);
@@ -48,7 +49,9 @@ async fn again(place: &Place, every: Duration, view: &mut View<'_>) {
         let look = place.look().await;
         // The first look has the findings, too, if they are counted soon.
         counting.proceed(if counting.last.is_none() { every } else { Duration::ZERO }).await;
-        view.show(look, &counting);
+        if !view.show(look, &counting) {
+            return;
+        }
     }
 }
 
@@ -138,18 +141,19 @@ impl<'a> View<'a> {
         Self { place, every, kind, last: None }
     }
 
-    fn show(&mut self, look: Result<Look, CliError>, counting: &Counting<'_>) {
+    /// Whether anybody still reads.
+    fn show(&mut self, look: Result<Look, CliError>, counting: &Counting<'_>) -> bool {
         let counted = counting.last.as_ref();
         let now = self.place.clock.now();
         if let Kind::Lines = self.kind {
-            let problem = look.as_ref().err().or(counting.problem.as_ref()).map(ToString::to_string);
+            let missing = look.as_ref().map_or_else(|error| Some(error.to_string()), |look| look.problem.clone());
+            let problem = missing.or_else(|| counting.problem.as_ref().map(ToString::to_string));
             let mut line = match &look {
                 Ok(look) => document(look, counted),
                 Err(_) => json!({ "at": now.to_string() }),
             };
             line["error"] = json!(problem);
-            print::line(&line.to_string());
-            return;
+            return print::line_read(&line.to_string());
         }
         let table = print::table(&[]);
         let width = table.width().map(usize::from);
@@ -161,7 +165,12 @@ impl<'a> View<'a> {
             self.every.as_secs()
         );
         match look {
-            Ok(look) => self.last = Some((screen(&look, counted, width) + "\n" + &age(counting), look.at)),
+            Ok(look) => {
+                if let Some(problem) = &look.problem {
+                    head.push_str(&format!("\nNOT READ: {problem}\n"));
+                }
+                self.last = Some((screen(&look, counted, width) + "\n" + &age(counting), look.at));
+            }
             Err(error) => {
                 let since = self.last.as_ref().map(|(_, at)| format!(" since {} UTC", time_of_day(*at)));
                 head.push_str(&format!("\nNOT REFRESHED{}: {error}\n", since.unwrap_or_default()));
@@ -170,8 +179,11 @@ impl<'a> View<'a> {
         let shown = self.last.as_ref().map_or("", |(shown, _)| shown);
         let text = format!("{head}\n{shown}");
         match &self.kind {
-            Kind::InPlace(bar) => bar.set_message(text.trim_end().to_owned()),
-            Kind::Blocks | Kind::Lines => print::line(&text),
+            Kind::InPlace(bar) => {
+                bar.set_message(print::harmless(text.trim_end()).into_owned());
+                true
+            }
+            Kind::Blocks | Kind::Lines => print::line_read(&text),
         }
     }
 
