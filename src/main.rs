@@ -1,17 +1,13 @@
 //! Fleetwarden's program: reads the command line, sets logging up, runs the command, tells how it ended.
 
-use clap::CommandFactory;
-use fleetwarden::cli::{Cli, execute, execute_at_once, name_variables};
+use fleetwarden::cli::{Cli, execute, execute_at_once};
 use fleetwarden::telemetry::{LogFormat, Logging, misread, refuse};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        Err(error) => {
-            let error = name_variables(error, &Cli::command());
-            return misread(LogFormat::of_arguments(std::env::args_os()), &error);
-        }
+        Err(error) => return misread(LogFormat::of_arguments(std::env::args_os()), &error),
     };
     match execute_at_once(&cli) {
         Some(Ok(())) => ExitCode::SUCCESS,

@@ -39,4 +39,3 @@ mod variables;
 pub use error::CliError;
 pub use output::OutputFormat;
 pub use root::{Cli, Command, execute, execute_at_once};
-pub use variables::name_variables;

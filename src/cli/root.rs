@@ -1,5 +1,6 @@
 //! The command line as a whole.
 
+use super::variables::name_variables;
 use super::{CliError, OutputFormat, actions, audit, dlq, findings, healthcheck, replay, run, status};
 use crate::telemetry::LogFormat;
 use clap::builder::Resettable;
@@ -79,7 +80,8 @@ impl Cli {
     pub fn read() -> Result<Self, clap::Error> {
         let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
         let mut command = without_variables(Self::command(), &is_empty);
-        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = command.try_get_matches_from_mut(std::env::args_os());
+        let mut matches = matches.map_err(|error| name_variables(error, &Self::command()))?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
 

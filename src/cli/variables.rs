@@ -4,7 +4,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 /// The error of a command line that lacks something, with the variables that can give it.
-pub fn name_variables(mut error: Error, program: &Command) -> Error {
+pub(super) fn name_variables(mut error: Error, program: &Command) -> Error {
     if error.kind() != ErrorKind::MissingRequiredArgument {
         return error;
     }
