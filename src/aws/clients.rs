@@ -111,16 +111,15 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
 /// A sentence, when no region is configured anywhere, or the endpoint is no address.
 pub async fn load_config() -> Result<SdkConfig, String> {
     let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-    // The SDK looks at it when it sends, and then shows the whole request.
-    let endpoint = std::env::var("AWS_ENDPOINT_URL").unwrap_or_default();
-    if let Some(url) = Some(endpoint).filter(|url| !url.is_empty() && !is_endpoint(url)) {
+    // The SDK looks at it when it sends, and then shows the whole request; over an empty one it panics.
+    if let Some(url) = std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !is_endpoint(url)) {
         return Err(format!(
             "the endpoint `{url}` is no address: set AWS_ENDPOINT_URL to one such as http://127.0.0.1:4566, or unset it"
         ));
     }
     match config.region() {
-        Some(_) => Ok(config),
-        None => Err("no AWS region is configured: set AWS_REGION (for example AWS_REGION=eu-central-1)".to_owned()),
+        Some(region) if !region.as_ref().is_empty() => Ok(config),
+        _ => Err("no AWS region is configured: set AWS_REGION (for example AWS_REGION=eu-central-1)".to_owned()),
     }
 }
 

@@ -122,3 +122,25 @@ async fn a_missing_region_and_figures_out_of_range_are_refused() {
     refused(&bench.run(&["run", "--quota", "UpdateCertifcate=5"]).await, &["UpdateCertifcate", "UpdateCertificate"]);
     nothing_was_received(&bench).await;
 }
+
+#[tokio::test]
+async fn an_empty_variable_is_none_of_ours_and_is_told_where_the_sdk_would_stumble_over_it() {
+    let bench = with_a_message().await;
+    for (name, told) in [
+        ("AWS_REGION", "no AWS region is configured"),
+        ("AWS_ENDPOINT_URL", "the endpoint `` is no address"),
+        ("FLEETWARDEN_QUEUE_URL", "set FLEETWARDEN_QUEUE_URL instead"),
+    ] {
+        let mut command = bench.command();
+        let ran = ran(command.env_remove("AWS_DEFAULT_REGION").env(name, "").args(["run", "--until-empty"])).await;
+        refused(&ran, &[told]);
+    }
+    nothing_was_received(&bench).await;
+    let bench = Bench::new().await;
+    let mut command = bench.command();
+    for name in ["HTTP", "METRICS", "MODE", "POLICY", "QUOTAS", "UNTIL_EMPTY", "WORKER_ID", "OTLP", "LOG_FORMAT"] {
+        command.env(format!("FLEETWARDEN_{name}"), "");
+    }
+    let ran = ran(command.args(["run", "--until-empty"])).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
