@@ -23,10 +23,7 @@ def check():
         "sqs:SendMessage",
         queue["QueueArn"],
     ), allow
-    assert allow["Condition"] == {
-        "ArnEquals": {"aws:SourceArn": made["TopicArn"]},
-        "StringEquals": {"aws:SourceAccount": ACCOUNT},
-    }, allow
+    assert allow["Condition"] == {"ArnEquals": {"aws:SourceArn": made["TopicArn"]}}, allow
     for policy in (deny, *json.loads(dead_letters["Policy"])["Statement"]):
         assert policy["Effect"] == "Deny" and policy["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}, policy
 

@@ -117,13 +117,17 @@ impl Canary<'_> {
         });
         let why = match &refused {
             Some(error) => format!("the topic was left out: failed to {error}"),
-            None => "no topic is known".to_owned(),
+            None => "no topic is there that feeds the queue".to_owned(),
+        };
+        let mend = match &refused {
+            Some(_) => "allow sns:Publish on the topic to those who run doctor, and the subscription is tested too",
+            None => "see topic",
         };
         match answer {
             Ok(_) => {
                 let row = CANARY
                     .note("sent", format!("{} straight to the queue in {}; {why}", finding.finding_id, ms(begun)))
-                    .mend("allow sns:Publish on the topic to those who run doctor, and the subscription is tested too");
+                    .mend(mend);
                 Ok(row)
             }
             Err(error) => Err(Box::new(

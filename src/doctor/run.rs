@@ -154,19 +154,19 @@ impl Look<'_> {
     /// Everything between the queues and the canary: a topic that feeds the queue, whether there is a table, and who is at work.
     async fn at_the_rest(&self, report: &mut Report) -> (Option<String>, bool, Line) {
         let (plan, clients) = (self.plan, &self.instruments.clients);
-        let named = self.found.queue.as_ref().and_then(|queue| queue.policy.as_deref()).map(setup::topics);
-        let topics = if plan.topics.is_empty() { named.unwrap_or_default() } else { plan.topics.clone() };
         let console = Console::new(clients.iot.clone());
         let pace = Pace::new(PER_SECOND);
         let ledger = DynamoLedger::new(clients.dynamodb.clone(), plan.table.clone());
         let now = self.instruments.clock.now_ms();
         let since = now.saturating_sub(i64::try_from(REMEMBERED.as_millis()).unwrap_or(i64::MAX));
-        let (rows_of_topics, table, rows_of_policy, quotas, settings, schedules, notes) = tokio::join!(
+        let settings = console.audit_settings().await;
+        let topics =
+            self.feeding(settings.as_ref().ok().and_then(|settings| settings.alerts.topic_arn.as_deref())).await;
+        let (rows_of_topics, table, rows_of_policy, quotas, schedules, notes) = tokio::join!(
             self.topics(&topics),
             inspect_table(&clients.dynamodb, &plan.table),
             self.policy(&pace),
             read_service_quotas(&clients.service_quotas),
-            console.audit_settings(),
             console.schedules(),
             ledger.workers(since),
         );
@@ -179,16 +179,31 @@ impl Look<'_> {
         report.add(defender::judge_schedules(&schedules, &plan.policy));
         let serves = matches!(&table, Ok(Some(table)) if table.unfit.is_none() && table.active);
         let mut line = Line::Nobody;
-        if matches!(&table, Ok(Some(_))) {
+        if matches!(&table, Ok(Some(table)) if table.unfit.is_none()) {
             line = workers::line(notes.as_deref().unwrap_or_default(), now);
             let mode = if plan.policy.mode == Mode::Enforce { "enforce" } else { "observe" };
             report.add(workers::judge(&notes, mode, now));
         } else {
-            report
-                .add([About(Area::Workers)
-                    .not_checked("alive", "the table, in which they say so, could not be looked at")]);
+            report.add([About(Area::Workers).not_checked(
+                "alive",
+                "the ledger's table, in which they say so, is not there or could not be looked at",
+            )]);
         }
         (fed, serves, line)
+    }
+
+    /// The topics that feed the queue: those that were named, else those that its access policy names. Where alerts go to another,
+    /// that one too if the queue is subscribed to it: a policy can let topics in by account or by pattern and name none.
+    async fn feeding(&self, told: Option<&str>) -> Vec<String> {
+        let Some(queue) = &self.found.queue else { return self.plan.topics.clone() };
+        let named = || queue.policy.as_deref().map(setup::topics).unwrap_or_default();
+        let mut topics = if self.plan.topics.is_empty() { named() } else { self.plan.topics.clone() };
+        if let Some(told) = told.filter(|told| !topics.iter().any(|topic| topic == told))
+            && let Ok(Some(_)) = setup::find_subscription(&self.instruments.clients, &queue.arn, told).await
+        {
+            topics.push(told.to_owned());
+        }
+        topics
     }
 
     /// The topics, and who else may send. Also a topic that a canary can be published to.

@@ -26,6 +26,10 @@ pub async fn run(
         items.push(item);
     };
 
+    // First of all: a table of somebody else's ends it before anything is made.
+    let created = create_table(&clients.dynamodb, &plan.table).await?;
+    tell(SetupItem::new("table", plan.table.clone(), created));
+
     let dead_letters = queues::dead_letter_queue(&clients.sqs, &plan.dead_letter_queue).await?;
     tell(dead_letters.item.clone());
     let (queue, redrive) = queues::queue(&clients.sqs, &plan.queue, &dead_letters).await?;
@@ -41,9 +45,6 @@ pub async fn run(
         tell(topic::subscription(clients, &queue.info.arn, &arn).await?);
         topic_arn = Some(arn);
     }
-
-    let created = create_table(&clients.dynamodb, &plan.table).await?;
-    tell(SetupItem::new("table", plan.table.clone(), created));
 
     Ok(SetupReport {
         account: queue.info.account,

@@ -133,7 +133,8 @@ async fn look_at_subscription(clients: &Clients, arn: &str) -> Result<Subscripti
     Ok(SubscriptionInfo {
         confirmed: take("PendingConfirmation").is_none_or(|pending| pending != "true"),
         raw: take("RawMessageDelivery").is_some_and(|raw| raw == "true"),
-        filter_policy: take("FilterPolicy"),
+        // `{}` is how one is taken away.
+        filter_policy: take("FilterPolicy").filter(|policy| policy.trim() != "{}"),
         arn,
     })
 }

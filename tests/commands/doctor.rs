@@ -2,7 +2,9 @@
 
 use super::audit::audited;
 use super::bench::{Bench, ENFORCE, Ran, ran};
-use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+};
 use aws_sdk_sqs::types::QueueAttributeName;
 use fleetwarden::ledger::{DynamoLedger, Presence};
 use fleetwarden::queue::{Outgoing, Queue, SqsQueue};
@@ -242,4 +244,49 @@ async fn messages_of_others_are_given_back_untouched_and_a_backlog_is_left_alone
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(found(&report, "canary", "round trip").contains("101 messages wait"), "{report:#}");
     assert_eq!(queue.depth().await.unwrap().visible, 101);
+}
+
+/// Such a policy is common, and names no topic: which one it is, the audit's alerts tell.
+#[tokio::test]
+async fn a_queue_whose_policy_lets_topics_in_by_account_is_well() {
+    let bench = well().await;
+    let arn = bench.clients.sqs.get_queue_attributes().queue_url(&bench.made.queue_url);
+    let arn = arn.attribute_names(QueueAttributeName::QueueArn).send().await.unwrap().attributes.unwrap();
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
+        "Resource": arn[&QueueAttributeName::QueueArn],
+        "Condition": { "StringEquals": { "aws:SourceAccount": "123456789012" } },
+    }] });
+    let change = bench.clients.sqs.set_queue_attributes().queue_url(&bench.made.queue_url);
+    change.attributes(QueueAttributeName::Policy, policy.to_string()).send().await.unwrap();
+    // How a filter is taken away again: it is none then.
+    let topic = bench.made.topic_arn.as_ref().unwrap();
+    let subscriptions = bench.clients.sns.list_subscriptions_by_topic().topic_arn(topic).send().await.unwrap();
+    let arn = subscriptions.subscriptions()[0].subscription_arn().unwrap();
+    let unfiltered = bench.clients.sns.set_subscription_attributes().subscription_arn(arn);
+    unfiltered.attribute_name("FilterPolicy").attribute_value("{}").send().await.unwrap();
+    let (ran, report) = examined(&bench, &[]).await;
+    assert_eq!((ran.code, names(&report, "wrong")), (0, set(&[])), "{ran:?}");
+    assert!(found(&report, "canary", "sent").contains(topic), "{report:#}");
+    assert!(!names(&report, "note").contains("topic: filter"), "{report:#}");
+}
+
+/// A table of somebody else's ends `setup` before it makes anything, and `doctor` says nothing of its settings.
+#[tokio::test]
+async fn a_table_of_somebody_elses_is_left_alone() {
+    let bench = Bench::new().await;
+    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
+    let of_key = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build();
+    let theirs = bench.clients.dynamodb.create_table().table_name("theirs").billing_mode(BillingMode::PayPerRequest);
+    theirs.key_schema(key).attribute_definitions(of_key.unwrap()).send().await.unwrap();
+    let names_of_setup = ["--queue-name", "new", "--dead-letter-queue-name", "new-dead", "--topic-name", "new"];
+    let ran = bench.run(&[&["setup", "--table", "theirs"], names_of_setup.as_slice()].concat()).await;
+    assert!(ran.code == 1 && ran.err.contains("another primary key"), "{ran:?}");
+    let queues = bench.clients.sqs.list_queues().queue_name_prefix("new").send().await.unwrap();
+    assert_eq!(queues.queue_urls(), [] as [String; 0], "nothing is made beside it");
+
+    let (_, report) = examined(&bench, &["--table", "theirs"]).await;
+    assert_eq!(found(&report, "workers", "alive").split(',').next(), Some("the ledger's table"));
+    let told = report["checks"].as_array().unwrap().iter().filter(|row| row["area"] == "table");
+    assert_eq!(told.map(|row| row["what"].as_str().unwrap()).collect::<Vec<_>>(), ["keys and index"]);
 }
