@@ -79,7 +79,7 @@ fn rounded(rate: f64) -> f64 {
 }
 
 /// Announces at once, every interval, when the breaker turns and when a stop was asked for; and at `leaving` that the worker is gone.
-/// A note that cannot be written is told once, and touches nothing else: neither attempts nor breaker.
+/// A note that cannot be written is told once until one can be written again, and touches nothing else: neither attempts nor breaker.
 pub(super) async fn announce<Q, L: Presence, I>(shared: &Shared<Q, L, I>, leaving: CancellationToken) {
     let Some(every) = shared.config.announce else { return };
     let started_at = shared.clock.now_ms();
@@ -113,8 +113,9 @@ pub(super) async fn announce<Q, L: Presence, I>(shared: &Shared<Q, L, I>, leavin
 
 async fn write<Q, L: Presence, I>(shared: &Shared<Q, L, I>, note: &WorkerNote, patience: Duration, failed: &mut bool) {
     let late = |_| Err(CallError::new(Class::Transient, "UpdateItem", "the ledger did not answer in time"));
-    if let Err(error) = timeout(patience, shared.ledger.unwatched().announce(note)).await.unwrap_or_else(late) {
-        shared.telemetry.not_announced(&error, !std::mem::replace(failed, true));
+    match timeout(patience, shared.ledger.unwatched().announce(note)).await.unwrap_or_else(late) {
+        Ok(()) => *failed = false,
+        Err(error) => shared.telemetry.not_announced(&error, !std::mem::replace(failed, true)),
     }
 }
 
