@@ -1,9 +1,9 @@
 //! What `status` is told, and what it does then.
 
 use super::super::{CliError, OutputFormat, print};
-use super::document::document;
+use super::document::{document, queues_document};
 use super::look::Place;
-use super::screen::screen;
+use super::screen::{depths, screen};
 use super::watch::watch;
 use crate::aws::{Clients, load_config};
 use crate::clock::Clock;
@@ -66,7 +66,7 @@ pub struct StatusArgs {
 ///
 /// # Errors
 ///
-/// Usage: no region. Failed: a queue or the ledger does not answer; in the former case after all else was printed.
+/// Usage: no region. Failed: a queue or the ledger does not answer; after all that could be read was printed.
 pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError> {
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
@@ -80,7 +80,18 @@ pub async fn run(args: &StatusArgs, output: OutputFormat) -> Result<(), CliError
     if let Some(seconds) = args.watch {
         return watch(&place, Duration::from_secs(seconds), output).await;
     }
-    let (look, counted) = tokio::try_join!(place.look(), place.count())?;
+    let (look, counted) = match tokio::try_join!(place.look(), place.count()) {
+        Ok(found) => found,
+        Err(error) => {
+            // Whether the line grows meanwhile is what one wants to know then.
+            let queues = place.queues().await;
+            match output {
+                OutputFormat::Json => print::json(&queues_document(&queues, &error.to_string())),
+                OutputFormat::Table => depths(&queues).iter().for_each(|table| print::line(table)),
+            }
+            return Err(error);
+        }
+    };
     let problem = look.problem.clone();
     match output {
         OutputFormat::Json => print::json(&document(&look, Some(&counted))),

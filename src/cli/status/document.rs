@@ -33,6 +33,16 @@ pub(super) fn document(look: &Look, counted: Option<&Counted>) -> Value {
     })
 }
 
+/// What is told where the ledger does not answer.
+pub(super) fn queues_document(look: &Look, error: &str) -> Value {
+    json!({
+        "at": time(look.at.saturating_mul(1000)),
+        "queue": look.queue.map(depth),
+        "deadLetters": look.dead_letters.map(depth),
+        "error": error,
+    })
+}
+
 /// `micros` since the epoch.
 fn time(micros: i64) -> Value {
     jiff::Timestamp::from_microsecond(micros).map_or(Value::Null, |at| json!(at.to_string()))

@@ -76,18 +76,21 @@ impl Place {
             tokio::try_join!(self.ledger.workers(since), self.budgets(at.as_microsecond()))
                 .map_err(|error| ledger_error(&error))
         };
-        let (queue, dead_letters, ledger) = tokio::join!(
-            self.depth(self.queue_url.as_deref()),
-            self.depth(self.dead_letter_queue_url.as_deref()),
-            ledger,
-        );
+        let (queues, ledger) = tokio::join!(self.queues(), ledger);
         let (notes, budgets) = ledger?;
+        Ok(Look { fleet: Fleet::of(notes, queues.at), budgets, ..queues })
+    }
+
+    /// The queues alone: what can be told where the ledger does not answer.
+    pub async fn queues(&self) -> Look {
+        let at = self.clock.now_ms();
+        let (queue, dead_letters) =
+            tokio::join!(self.depth(self.queue_url.as_deref()), self.depth(self.dead_letter_queue_url.as_deref()));
         let problems: Vec<String> =
             [&queue, &dead_letters].into_iter().filter_map(|depth| depth.clone().err()).collect();
         let problem = (!problems.is_empty()).then(|| problems.join("\n"));
-        let at = at.as_millisecond();
         let (queue, dead_letters) = (queue.ok().flatten(), dead_letters.ok().flatten());
-        Ok(Look { at, queue, dead_letters, fleet: Fleet::of(notes, at), budgets, problem })
+        Look { at, queue, dead_letters, fleet: Fleet::of(Vec::new(), at), budgets: Vec::new(), problem }
     }
 
     /// Reads the whole ledger.

@@ -63,7 +63,8 @@ fn rate(calls: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn depths(look: &Look) -> Option<String> {
+/// The queues that were asked for and answered.
+pub(super) fn depths(look: &Look) -> Option<String> {
     let oldest = look.fleet.oldest_message().map_or_else(|| "-".to_owned(), span);
     let queues = [("queue", look.queue, oldest), ("dead letters", look.dead_letters, String::new())];
     let mut table = print::table(&["queue", "waiting", "in flight or parked", "delayed", "oldest received"]);
