@@ -1,8 +1,9 @@
 //! Fetching SNS's signing certificates: the port, the one HTTPS GET behind it, and the twin.
 
+use super::error::said;
 use super::error::{CallError, Class};
 use super::fate::{Fair, Fate, Fates};
-use super::https::{connect, said};
+use super::https::connect;
 use crate::finding::CertificateUrl;
 use aws_config::SdkConfig;
 use aws_smithy_http_client::Connector;

@@ -3,7 +3,7 @@
 //! The SDK's own variants do not serve: some operations throw errors that their model does not list (they arrive as `Unhandled`),
 //! and the SDK takes `LimitExceededException` for a throttle although AWS IoT uses it (HTTP 410) for limits that do not pass.
 
-use super::error::{CallError, Class};
+use super::error::{CallError, Class, said};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::RequestId;
@@ -120,7 +120,10 @@ where
     };
     let message = match error.message() {
         Some(message) if !message.is_empty() => message.to_owned(),
-        _ => said(&error, status),
+        _ => match status {
+            Some(status) => format!("HTTP status {status}: {}", said(&error)),
+            None => said(&error),
+        },
     };
     CallError { class, operation, code, message, request_id }
 }
@@ -259,20 +262,6 @@ fn class_of_undelivered(effect: Effect, cause: Cause) -> Class {
 /// A request that could not be built. Signing without credentials also ends here.
 fn class_of_unsent(debug: &str, cause: Cause) -> Class {
     if cause == Cause::Credentials || debug.contains("CredentialsError") { Class::Denied } else { Class::Permanent }
-}
-
-/// The causes in one line, outermost first, each once.
-fn said(error: &(dyn Error + 'static), status: Option<u16>) -> String {
-    let mut parts: Vec<String> = status.map(|status| format!("HTTP status {status}")).into_iter().collect();
-    let mut next = Some(error);
-    while let Some(link) = next {
-        let text = link.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        next = link.source();
-    }
-    parts.join(": ")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One error for every call to AWS, classified for the caller by wire code, never by SDK variant: some operations throw
 //! errors that their model does not list (`SetV2LoggingOptions` has no throttling error).
 
+use std::error::Error;
 use std::fmt;
 
 /// What the caller should do about a failed call.
@@ -112,4 +113,18 @@ impl CallError {
         self.code = Some(code.into());
         self
     }
+}
+
+/// An error and its causes in one line, outermost first, each once.
+pub(crate) fn said(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(link) = next {
+        let text = link.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        next = link.source();
+    }
+    parts.join(": ")
 }

@@ -14,9 +14,3 @@ pub(crate) fn connect(timeout: Duration) -> Connector {
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
         .build()
 }
-
-/// The causes in one line, outermost first.
-pub(crate) fn said(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -1,5 +1,6 @@
 //! `fleetwarden doctor`: is this deployment right, and what is to be mended.
 
+use super::line::LineArgs;
 use super::policy_source::named_policy;
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::random::seed;
@@ -46,15 +47,9 @@ Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage, or a policy that 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct DoctorArgs {
-    /// The queue that the findings topic fans out to
-    #[arg(long, env = "FLEETWARDEN_QUEUE_URL", value_name = "URL")]
-    pub queue_url: String,
-    /// Where messages go that are given up
-    #[arg(long, env = "FLEETWARDEN_DEAD_LETTER_QUEUE_URL", value_name = "URL")]
-    pub dead_letter_queue_url: String,
-    /// The ledger: a DynamoDB table
-    #[arg(long, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
-    pub table: String,
+    /// Where the line is
+    #[command(flatten)]
+    pub line: LineArgs,
     /// The topic that feeds the queue; default: those that the queue's access policy names
     #[arg(long, env = "FLEETWARDEN_TOPIC_ARN", value_name = "ARN", value_parser = topic)]
     pub topic: Option<String>,
@@ -117,9 +112,9 @@ pub async fn run(args: &DoctorArgs, output: OutputFormat) -> Result<(), CliError
     }
     let config = load_config().await.map_err(CliError::Usage)?;
     let plan = Plan {
-        queue_url: args.queue_url.clone(),
-        dead_letter_queue_url: args.dead_letter_queue_url.clone(),
-        table: args.table.clone(),
+        queue_url: args.line.queue_url.clone(),
+        dead_letter_queue_url: args.line.dead_letter_queue_url.clone(),
+        table: args.line.table.clone(),
         topics: args.topic.iter().cloned().collect(),
         lease: args.lease,
         account: args.account.clone(),

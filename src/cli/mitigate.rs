@@ -2,6 +2,7 @@
 
 use super::ask::agreed;
 use super::audit::trouble;
+use super::line::LineArgs;
 use super::mitigate_print::{print_delegated, print_enqueued, print_nothing, print_plan};
 use super::policy_source::load_policy;
 use super::quotas::Quotas;
@@ -88,15 +89,9 @@ pub struct MitigateArgs {
     /// Who asks for it, for the ledger; default: AWS_PROFILE, else user and host
     #[arg(long, value_name = "WHO", value_parser = note)]
     pub by: Option<String>,
-    /// The queue that the workers receive from
-    #[arg(long, env = "FLEETWARDEN_QUEUE_URL", value_name = "URL")]
-    pub queue_url: String,
-    /// Where findings go that are given up
-    #[arg(long, env = "FLEETWARDEN_DEAD_LETTER_QUEUE_URL", value_name = "URL")]
-    pub dead_letter_queue_url: String,
-    /// The ledger: a DynamoDB table
-    #[arg(long, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
-    pub table: String,
+    /// Where the line is
+    #[command(flatten)]
+    pub line: LineArgs,
 }
 
 /// Plans, asks, and enqueues or delegates.
@@ -114,8 +109,8 @@ pub async fn run(args: &MitigateArgs, output: OutputFormat) -> Result<(), CliErr
         Selection { checks: checks(&args.check)?, reasons: reasons(&args.reason), findings: args.finding.clone() };
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::new(&config);
-    let urls = (args.queue_url.as_str(), args.dead_letter_queue_url.as_str());
-    let deployment = check_deployment(&clients, urls.0, urls.1, &args.table, true)
+    let urls = (args.line.queue_url.as_str(), args.line.dead_letter_queue_url.as_str());
+    let deployment = check_deployment(&clients, urls.0, urls.1, &args.line.table, true)
         .await
         .map_err(|problems| CliError::Usage(problems.join("\n")))?;
     let audit = ended_audit(&Console::new(clients.iot.clone()), &args.audit, &selection).await?;
@@ -271,7 +266,7 @@ impl ByHand<'_> {
         order: &Order,
         clock: &Clock,
     ) -> Result<(), CliError> {
-        let queue = SqsQueue::new(self.clients.sqs.clone(), self.args.queue_url.clone());
+        let queue = SqsQueue::new(self.clients.sqs.clone(), self.args.line.queue_url.clone());
         let mut pages = Pages::new(listing, &self.audit, &self.selection);
         let mut bar = Bar::new("findings sent");
         let mut told = |sent| bar.at(sent, plan.findings());
@@ -295,7 +290,7 @@ impl ByHand<'_> {
         (order, clock): (&Order, &Clock),
         budget: &BudgetConfig,
     ) -> Result<(), CliError> {
-        let ledger = DynamoLedger::new(self.clients.dynamodb.clone(), self.args.table.clone());
+        let ledger = DynamoLedger::new(self.clients.dynamodb.clone(), self.args.line.table.clone());
         let telemetry = Arc::new(Telemetry::default());
         let seed = seed()?;
         let fleet = Fleet {
@@ -314,7 +309,7 @@ impl ByHand<'_> {
                 ..WorkerConfig::new(worker_name(clock), origin)
             },
             policy: self.policy.clone(),
-            dead_letters: SqsQueue::new(self.clients.sqs.clone(), self.args.dead_letter_queue_url.clone()),
+            dead_letters: SqsQueue::new(self.clients.sqs.clone(), self.args.line.dead_letter_queue_url.clone()),
             ledger,
             iot: iot.clone(),
             budgets: Arc::new(Budgets::shared(budget, &fleet)),

@@ -14,6 +14,7 @@ mod findings;
 mod findings_verify;
 mod healthcheck;
 mod letters;
+mod line;
 mod metrics;
 mod mitigate;
 mod mitigate_print;

@@ -1,6 +1,7 @@
 //! `fleetwarden run`: the worker.
 
 use super::healthcheck::address;
+use super::line::LineArgs;
 use super::policy_source::named_policy;
 use super::quotas::{QuotaArg, Quotas, quota};
 use super::random::seed;
@@ -47,15 +48,9 @@ A second signal ends at once.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct RunArgs {
-    /// The queue that the findings topic fans out to
-    #[arg(long, env = "FLEETWARDEN_QUEUE_URL", value_name = "URL")]
-    pub queue_url: String,
-    /// Where messages go that are given up, with the reason attached
-    #[arg(long, env = "FLEETWARDEN_DEAD_LETTER_QUEUE_URL", value_name = "URL")]
-    pub dead_letter_queue_url: String,
-    /// The ledger: a DynamoDB table
-    #[arg(long, env = "FLEETWARDEN_TABLE", value_name = "NAME", default_value = "fleetwarden")]
-    pub table: String,
+    /// Where the line is
+    #[command(flatten)]
+    pub line: LineArgs,
     /// The policy file; without one, the embedded default decides (see `fleetwarden policy default`)
     #[arg(long, env = "FLEETWARDEN_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -194,7 +189,7 @@ pub async fn run(args: &RunArgs, output: OutputFormat) -> Result<(), CliError> {
     let work = worker.run_with(vitals, stop);
     let ended = match args.metrics {
         MetricsFormat::None => work.await,
-        MetricsFormat::Emf => Emf::new(Arc::clone(&telemetry), clock, &args.table).during(work, print::line).await,
+        MetricsFormat::Emf => Emf::new(Arc::clone(&telemetry), clock, &args.line.table).during(work, print::line).await,
     };
     report(&telemetry.counts(), &ended, args.metrics, output);
     match ended {
@@ -222,10 +217,15 @@ async fn prepare(
     let config = load_config().await.map_err(CliError::Usage)?;
     let clients = Clients::observed(&config, Arc::clone(telemetry) as _);
     let authenticates = policy.mode == Mode::Enforce && policy.verify_finding;
-    let deployment =
-        check_deployment(&clients, &args.queue_url, &args.dead_letter_queue_url, &args.table, authenticates)
-            .await
-            .map_err(|problems| CliError::Usage(problems.join("\n")))?;
+    let deployment = check_deployment(
+        &clients,
+        &args.line.queue_url,
+        &args.line.dead_letter_queue_url,
+        &args.line.table,
+        authenticates,
+    )
+    .await
+    .map_err(|problems| CliError::Usage(problems.join("\n")))?;
     if !policy.verify_finding && policy.mode == Mode::Enforce {
         tracing::warn!(
             "verify_finding is off: whoever can send to the topic or the queue can have devices changed; turn it on unless the endpoint has no Device Defender"
@@ -261,7 +261,7 @@ async fn prepare(
         seed: seed()?,
         ..WorkerConfig::new(id, origin)
     };
-    let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.table.clone());
+    let ledger = DynamoLedger::new(clients.dynamodb.clone(), args.line.table.clone());
     let fleet = Fleet {
         timelines: Arc::new(ledger.clone()),
         region: deployment.region.clone(),
@@ -273,8 +273,8 @@ async fn prepare(
     Ok(Worker {
         config: worker_config,
         policy,
-        queue: SqsQueue::new(clients.sqs.clone(), args.queue_url.clone()),
-        dead_letters: SqsQueue::new(clients.sqs.clone(), args.dead_letter_queue_url.clone()),
+        queue: SqsQueue::new(clients.sqs.clone(), args.line.queue_url.clone()),
+        dead_letters: SqsQueue::new(clients.sqs.clone(), args.line.dead_letter_queue_url.clone()),
         ledger,
         iot,
         certificates: Arc::new(SnsCertificates::new(&config)),

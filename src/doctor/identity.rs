@@ -2,7 +2,7 @@
 
 use super::diagnosis::{About, Area, Diagnosis};
 use super::plan::Instruments;
-use crate::aws::{CallError, Class, ServerDate};
+use crate::aws::{CallError, Class, ServerDate, said};
 use crate::queue::QueueInfo;
 use aws_credential_types::provider::ProvideCredentials;
 use jiff::SignedDuration;
@@ -44,7 +44,7 @@ pub(super) async fn look(instruments: &Instruments) -> Identity {
                 short_key(credentials.access_key_id()),
                 if credentials.expiry().is_some() { ", for a limited time" } else { "" }
             )),
-            Err(error) => Err(crate::doctor::words::chain(&error)),
+            Err(error) => Err(said(&error)),
         },
     };
     match told {

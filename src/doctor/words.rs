@@ -1,22 +1,7 @@
 //! Small pieces of sentences.
 
 use crate::aws::{CallError, Class};
-use std::error::Error;
 use std::time::Duration;
-
-/// An error and its causes in one line, outermost first.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut parts = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(link) = next {
-        let text = link.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        next = link.source();
-    }
-    parts.join(": ")
-}
 
 /// `10 days`, `14 hours`, `90 s`: the largest unit that says it exactly.
 pub(super) fn span(duration: Duration) -> String {
