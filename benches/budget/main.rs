@@ -7,7 +7,10 @@
 //! Prints a table, writes `target/figures/budget.json` (`budget-wire.json`), and exits with 1 if a figure is not as demanded.
 
 mod cases;
+#[path = "../shared/figures.rs"]
 mod figures;
+#[path = "../shared/files.rs"]
+mod files;
 mod report;
 mod simulation;
 mod wire;
@@ -83,7 +86,7 @@ fn finish(name: &str, seed: u64, outcomes: &[figures::Outcome]) -> ExitCode {
             println!("{}: {}", outcome.case, figure.complaint());
         }
     }
-    match report::write(name, &report::document(seed, outcomes)) {
+    match files::write(name, &report::document(seed, outcomes)) {
         Ok(file) => eprintln!("figures in {}", file.display()),
         Err(error) => {
             eprintln!("the figures cannot be written: {error}");

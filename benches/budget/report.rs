@@ -4,8 +4,6 @@ use crate::figures::{Figure, Outcome};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::{Value, json};
-use std::io;
-use std::path::{Path, PathBuf};
 
 /// The columns of their own, by key; a row that has no such figure shows none. Everything else goes in the last one.
 const COLUMNS: &[(&str, &[&str])] = &[
@@ -47,22 +45,4 @@ pub fn table(outcomes: &[Outcome]) -> String {
 pub fn document(seed: u64, outcomes: &[Outcome]) -> Value {
     let cases: Vec<_> = outcomes.iter().map(Outcome::json).collect();
     json!({ "seed": seed, "cases": cases, "pass": outcomes.iter().all(Outcome::pass) })
-}
-
-/// Writes the document to `figures/<name>.json` in cargo's target directory; returns where that is.
-///
-/// # Errors
-/// The directory or the file cannot be written.
-pub fn write(name: &str, document: &Value) -> io::Result<PathBuf> {
-    let figures = target().join("figures");
-    std::fs::create_dir_all(&figures)?;
-    let file = figures.join(name).with_extension("json");
-    std::fs::write(&file, format!("{document:#}\n"))?;
-    Ok(file)
-}
-
-/// The target directory: that of the program under test, which lies in `<target>/<profile>/`.
-fn target() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_fleetwarden"));
-    program.ancestors().nth(2).unwrap_or(Path::new("target")).to_owned()
 }
