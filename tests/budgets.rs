@@ -102,6 +102,38 @@ async fn a_worker_that_is_alone_has_the_whole_budget_from_its_first_second_on() 
     assert!(times.len() >= 970, "{} slots in 10 s", times.len());
 }
 
+/// Calls that 64 callers make in this time, each of which takes a tenth of a second for its call: 640 a second at most.
+async fn callers_that_take_their_time(budgets: &Arc<Budgets>, time: Duration) -> Vec<Instant> {
+    let end = Instant::now() + time;
+    let callers = (0..64).map(|_| {
+        let budgets = Arc::clone(budgets);
+        tokio::spawn(async move {
+            let mut times = Vec::new();
+            while Instant::now() < end {
+                budgets.slot(OPERATION).await.unwrap();
+                times.push(Instant::now());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            times
+        })
+    });
+    let mut times = Vec::new();
+    for caller in callers.collect::<Vec<_>>() {
+        times.extend(caller.await.unwrap());
+    }
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_far_above_what_a_worker_can_use_makes_it_no_slower() {
+    for per_second in [2_000.0, 20_000.0, 80_000.0] {
+        let house = House::new(per_second);
+        let times = callers_that_take_their_time(&house.worker(1), seconds(20)).await;
+        let late = times.iter().filter(|at| at.elapsed() < seconds(15)).count();
+        assert!(late >= 15 * 540, "{} a second of {per_second}", late / 15);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_has_its_share_within_two_seconds() {
     let mut all = 0;

@@ -1,8 +1,9 @@
 //! The cases on the simulated clock. What each must show is beside the run that shows it.
 
-use crate::figures::{Demand, Figure, Outcome, Unit};
+use crate::figures::{Demand, Figure, Outcome};
 use crate::simulation::trace::Trace;
 use crate::simulation::world::{Setting, World};
+use crate::units::{COUNT, PART, PER_SECOND, SECONDS};
 use fleetwarden::budget::Operation;
 use jiff::SignedDuration;
 use std::future::Future;
@@ -72,25 +73,25 @@ fn common(trace: &Trace, used: Demand, over: Demand, throttled: Figure, stretche
     let whole = Duration::ZERO..trace.took;
     let calls = trace.calls(&whole);
     vec![
-        Figure::new("used", trace.used(&whole), Unit::Part, used),
-        Figure::new("seconds_over_quota", trace.seconds_over_quota() as f64, Unit::Count, over),
-        Figure::new("calls", calls.all as f64, Unit::Count, Demand::Nothing),
+        Figure::new("used", trace.used(&whole), PART, used),
+        Figure::new("seconds_over_quota", trace.seconds_over_quota() as f64, COUNT, over),
+        Figure::new("calls", calls.all as f64, COUNT, Demand::Nothing),
         throttled,
-        Figure::new("writes", trace.writes(stretches), Unit::PerSecond, FEW_WRITES),
-        Figure::new("reads", trace.reads(stretches), Unit::PerSecond, Demand::Nothing),
+        Figure::new("writes", trace.writes(stretches), PER_SECOND, FEW_WRITES),
+        Figure::new("reads", trace.reads(stretches), PER_SECOND, Demand::Nothing),
     ]
 }
 
 /// No call may have been throttled.
 fn never_throttled(trace: &Trace) -> Figure {
     let throttled = trace.calls(&(Duration::ZERO..trace.took)).throttled;
-    Figure::new("throttled", throttled as f64, Unit::Count, NONE)
+    Figure::new("throttled", throttled as f64, COUNT, NONE)
 }
 
 /// So large a part of the calls may have been throttled.
 fn seldom_throttled(trace: &Trace, most: f64) -> Figure {
     let part = trace.calls(&(Duration::ZERO..trace.took)).throttled_part();
-    Figure::new("throttled_part", part, Unit::Part, Demand::AtMost(most))
+    Figure::new("throttled_part", part, PART, Demand::AtMost(most))
 }
 
 fn seconds(value: Option<Duration>) -> Option<f64> {
@@ -107,7 +108,7 @@ fn saturated(operation: Operation, workers: usize, seed: u64) -> Vec<Figure> {
     let whole = Duration::ZERO..trace.took;
     let mut figures = common(&trace, WHOLE, NONE, never_throttled(&trace), std::slice::from_ref(&whole));
     if workers > 1 {
-        figures.push(Figure::new("least_worker's_share", trace.least_share(&whole), Unit::Part, Demand::Nothing));
+        figures.push(Figure::new("least_worker's_share", trace.least_share(&whole), PART, Demand::Nothing));
     }
     figures
 }
@@ -129,12 +130,12 @@ fn scaled(seed: u64) -> Vec<Figure> {
     for (key, change) in [("below_90%_on_scaling_up", 200), ("below_90%_on_scaling_down", 400)] {
         // Seconds counted from the change itself.
         let longest = trace.longest_below(0.9, &(at(change - 5)..at(change + 30)));
-        figures.push(Figure::new(key, longest as f64, Unit::Seconds, Demand::AtMost(2.0)));
+        figures.push(Figure::new(key, longest as f64, SECONDS, Demand::AtMost(2.0)));
     }
     let anywhere = trace.longest_below_anywhere(0.9, &(at(395)..at(430)));
-    figures.push(Figure::new("the_same,_wherever_a_second_begins", anywhere as f64, Unit::Seconds, Demand::Nothing));
+    figures.push(Figure::new("the_same,_wherever_a_second_begins", anywhere as f64, SECONDS, Demand::Nothing));
     let pause = trace.longest_pause(&(at(395)..at(430))).as_secs_f64();
-    figures.push(Figure::new("no_call_on_scaling_down", pause, Unit::Seconds, Demand::Nothing));
+    figures.push(Figure::new("no_call_on_scaling_down", pause, SECONDS, Demand::Nothing));
     figures
 }
 
@@ -175,9 +176,9 @@ fn waking(seed: u64) -> Vec<Figure> {
         served = served.zip(trace.all_served(woken)).map(|(longest, this)| longest.max(this));
     }
     worst.extend([
-        Figure::new("newcomers_of_their_share_in_the_third_second", share, Unit::Part, Demand::AtLeast(0.8)),
-        Figure::new("least_worker's_share_in_the_next_30_s", least, Unit::Part, Demand::Nothing),
-        Figure::new("all_20_served_after", seconds(served), Unit::Seconds, Demand::Nothing),
+        Figure::new("newcomers_of_their_share_in_the_third_second", share, PART, Demand::AtLeast(0.8)),
+        Figure::new("least_worker's_share_in_the_next_30_s", least, PART, Demand::Nothing),
+        Figure::new("all_20_served_after", seconds(served), SECONDS, Demand::Nothing),
     ]);
     worst
 }
@@ -208,10 +209,10 @@ fn outsider(seed: u64) -> Vec<Figure> {
     let back = trace.back_at(0.97, at(120));
     let afterwards = trace.used(&(at(135)..at(600)));
     figures.extend([
-        Figure::new("whole_again_after", seconds(back), Unit::Seconds, Demand::AtMost(15.0)),
-        Figure::new("used_from_then_on", afterwards, Unit::Part, WHOLE),
-        Figure::new("used_meanwhile", within, Unit::Part, Demand::Nothing),
-        Figure::new("outsider_throttled", outsider_throttled, Unit::Part, Demand::Nothing),
+        Figure::new("whole_again_after", seconds(back), SECONDS, Demand::AtMost(15.0)),
+        Figure::new("used_from_then_on", afterwards, PART, WHOLE),
+        Figure::new("used_meanwhile", within, PART, Demand::Nothing),
+        Figure::new("outsider_throttled", outsider_throttled, PART, Demand::Nothing),
     ]);
     figures
 }
@@ -235,6 +236,6 @@ fn skewed(extreme: bool, seed: u64) -> Vec<Figure> {
 /// The ledger writes of all the others: the worst.
 pub fn writes(outcomes: &[Outcome]) -> Outcome {
     let worst = outcomes.iter().filter_map(|outcome| outcome.figure("writes")?.value).fold(0.0, f64::max);
-    let figures = vec![Figure::new("writes", worst, Unit::PerSecond, FEW_WRITES)];
+    let figures = vec![Figure::new("writes", worst, PER_SECOND, FEW_WRITES)];
     Outcome { case: "ledger writes, the worst of these".to_owned(), figures }
 }

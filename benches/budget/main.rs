@@ -13,6 +13,7 @@ mod figures;
 mod files;
 mod report;
 mod simulation;
+mod units;
 mod wire;
 
 use cases::CASES;

@@ -16,17 +16,15 @@ pub struct Figure {
     pub demand: Demand,
 }
 
-/// What a figure counts.
+/// What a figure counts, and so how it is printed.
 #[derive(Debug, Clone, Copy)]
-pub enum Unit {
-    /// A part of a whole, printed in percent.
-    Part,
-    /// Whole things.
-    Count,
-    /// Things per second.
-    PerSecond,
-    /// Seconds.
-    Seconds,
+pub struct Unit {
+    /// What it is multiplied with: 100 for a part that is printed in percent.
+    pub scale: f64,
+    /// Digits behind the point.
+    pub digits: usize,
+    /// With the space before it.
+    pub name: &'static str,
 }
 
 /// What is demanded of a figure.
@@ -57,12 +55,8 @@ impl Figure {
     }
 
     fn print(&self, value: f64) -> String {
-        match self.unit {
-            Unit::Part => format!("{:.1} %", 100.0 * value),
-            Unit::Count => format!("{value:.0}"),
-            Unit::PerSecond => format!("{value:.2}"),
-            Unit::Seconds => format!("{value:.1} s"),
-        }
+        let Unit { scale, digits, name } = self.unit;
+        format!("{:.digits$}{name}", scale * value)
     }
 
     fn text(&self) -> String {

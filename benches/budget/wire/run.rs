@@ -2,8 +2,9 @@
 
 use super::stage::{self, Failure, POLICY, Stage};
 use super::tap::Tap;
-use crate::figures::{Demand, Figure, Outcome, Unit};
+use crate::figures::{Demand, Figure, Outcome};
 use crate::simulation::trace::{Trace, WorkerTrace};
+use crate::units::{COUNT, PART, PER_SECOND};
 use fleetwarden::budget::{BudgetConfig, Operation};
 use fleetwarden::sandbox::iot::CallCount;
 use std::collections::BTreeMap;
@@ -143,10 +144,10 @@ fn all(before: &Calls, from: &Calls, to: &Calls) -> Outcome {
         to.keys().map(|operation| of(since(since_when, to, operation))).sum::<u64>() as f64
     };
     let figures = vec![
-        Figure::new("calls", sum(from, total), Unit::Count, Demand::Nothing),
-        Figure::new("throttled", sum(before, |calls| calls.throttled), Unit::Count, Demand::AtMost(0.0)),
+        Figure::new("calls", sum(from, total), COUNT, Demand::Nothing),
+        Figure::new("throttled", sum(before, |calls| calls.throttled), COUNT, Demand::AtMost(0.0)),
         // Within the minute: a worker that starts asks for a finding that does not exist, to see that it may ask.
-        Figure::new("calls_that_failed", sum(from, |calls| calls.failed), Unit::Count, Demand::AtMost(0.0)),
+        Figure::new("calls_that_failed", sum(from, |calls| calls.failed), COUNT, Demand::AtMost(0.0)),
     ];
     Outcome { case: "wire: all operations".to_owned(), figures }
 }
@@ -172,11 +173,11 @@ fn figures(
     };
     let stretch = std::slice::from_ref(during);
     vec![
-        Figure::new("used", used, Unit::Part, enough),
-        Figure::new("calls", total(within) as f64, Unit::Count, Demand::Nothing),
-        Figure::new("throttled", whole.throttled as f64, Unit::Count, Demand::AtMost(0.0)),
-        Figure::new("writes", trace.writes(stretch), Unit::PerSecond, Demand::AtMost(1.2)),
-        Figure::new("reads", trace.reads(stretch), Unit::PerSecond, Demand::Nothing),
-        Figure::new("calls_per_second", total(within) as f64 / seconds, Unit::PerSecond, Demand::Nothing),
+        Figure::new("used", used, PART, enough),
+        Figure::new("calls", total(within) as f64, COUNT, Demand::Nothing),
+        Figure::new("throttled", whole.throttled as f64, COUNT, Demand::AtMost(0.0)),
+        Figure::new("writes", trace.writes(stretch), PER_SECOND, Demand::AtMost(1.2)),
+        Figure::new("reads", trace.reads(stretch), PER_SECOND, Demand::Nothing),
+        Figure::new("calls_per_second", total(within) as f64 / seconds, PER_SECOND, Demand::Nothing),
     ]
 }
