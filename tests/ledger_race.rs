@@ -6,8 +6,8 @@ use fleetwarden::aws::{Class, Fate};
 use fleetwarden::clock::Clock;
 use fleetwarden::finding::Severity;
 use fleetwarden::ledger::{
-    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Ledger, MemoryLedger, Record, ReplayMode, Status,
-    Subject, WriteError,
+    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Ledger, MemoryLedger, Record, Recording, ReplayMode,
+    Status, Subject, WriteError,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -163,8 +163,9 @@ impl Worker {
 
     async fn record(&mut self) {
         let Some(claim) = self.rng.choice(&self.held).map(reference) else { return };
-        let outcome = self.ledger.record(&claim, &[], Some("a page"), self.clock.now_ms(), LEASE).await;
-        self.written(false, vec![claim], Some(vec![outcome]));
+        let recording = Recording { claim: claim.clone(), steps: Vec::new(), cursor: Some("a page".to_owned()) };
+        let outcomes = self.ledger.record(&[recording], self.clock.now_ms(), LEASE).await;
+        self.written(false, vec![claim], outcomes.ok());
     }
 
     async fn finish(&mut self) {

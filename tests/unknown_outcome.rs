@@ -5,8 +5,8 @@ use fleetwarden::aws::{CallError, Class, Fate, Script};
 use fleetwarden::clock::Clock;
 use fleetwarden::finding::Severity;
 use fleetwarden::ledger::{
-    Change, Changed, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Gate, Ledger, MemoryLedger, ReplayMode, Status,
-    Subject, Timeline, Timelines, WriteError,
+    Change, Changed, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Gate, Ledger, MemoryLedger, Recording, ReplayMode,
+    Status, Subject, Timeline, Timelines, WriteError,
 };
 use fleetwarden::queue::{Depth, MemoryQueue, MemoryQueueConfig, Outgoing, Queue};
 use jiff::Timestamp;
@@ -192,8 +192,9 @@ async fn an_intent_whose_reply_was_lost_is_durable() {
     claim(&ledger, "1", NOW).await.unwrap();
     let failing = ledger.with_fates(fate("ledger.record", Fate::ReplyLost));
     let held = ClaimRef { key: "finding#1".to_owned(), epoch: 1 };
-    let outcome = failing.record(&held, &[], Some("page 2"), NOW + 1, LEASE).await;
-    assert!(matches!(outcome, Err(WriteError::Call(error)) if error.class == Class::Unknown));
+    let recording = Recording { claim: held.clone(), steps: Vec::new(), cursor: Some("page 2".to_owned()) };
+    let outcome = failing.record(&[recording], NOW + 1, LEASE).await;
+    assert!(matches!(outcome, Err(error) if error.class == Class::Unknown));
     assert_eq!(ledger.get("finding#1").await.unwrap().unwrap().cursor.as_deref(), Some("page 2"));
 }
 

@@ -5,7 +5,7 @@ use super::failed_checks::FailedCheck;
 use crate::aws::{CallError, Class};
 use crate::clock::Clock;
 use crate::finding::{AuditSummary, Finding, Replay, encode_own};
-use crate::ledger::{ClaimRef, Ledger, Lineage, Step};
+use crate::ledger::{ClaimRef, Ledger, Lineage, Recording, Step};
 use crate::mitigation::{ActionError, IotControl};
 use crate::queue::{BATCH, Outgoing, Queue};
 use crate::telemetry::Telemetry;
@@ -87,9 +87,16 @@ impl<Q: Queue, L: Ledger, I: IotControl> Expansion<'_, Q, L, I> {
                 cursor.checks += 1;
             }
             let text = serde_json::json!(cursor).to_string();
-            self.ledger.record(self.claim, self.steps, Some(&text), self.clock.now_ms(), self.lease).await?;
+            self.note(text).await?;
         }
         Ok(format!("{} findings of {} checks went on the queue{trouble}", cursor.sent, checks.len()))
+    }
+
+    /// Writes down how far it has come.
+    async fn note(&self, cursor: String) -> Result<(), ActionError> {
+        let recording = Recording { claim: self.claim.clone(), steps: self.steps.to_vec(), cursor: Some(cursor) };
+        let written = self.ledger.record(&[recording], self.clock.now_ms(), self.lease).await?;
+        written.into_iter().try_for_each(|result| Ok(result?))
     }
 
     async fn send(&self, findings: &[&Finding]) -> Result<(), ActionError> {

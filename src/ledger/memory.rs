@@ -5,10 +5,10 @@ mod timelines;
 
 use super::census::Census;
 use super::port::{
-    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, WriteError,
+    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, Recording, WriteError,
 };
 use super::presence::WorkerNote;
-use super::record::{Record, Status, Step};
+use super::record::{Record, Status};
 use super::timeline::Timeline;
 use super::transition::{self, Arrival, after};
 use crate::aws::{Call, CallError, Fair, Fates};
@@ -232,22 +232,25 @@ impl Ledger for MemoryLedger {
 
     async fn record(
         &self,
-        claim: &ClaimRef,
-        steps: &[Step],
-        cursor: Option<&str>,
+        recordings: &[Recording],
         now: i64,
         lease: Duration,
-    ) -> Result<(), WriteError> {
-        let written = RECORD.run(&*self.fates, async |fault| {
-            fault.check(0)?;
-            let mut table = self.table();
-            Ok(table.held(claim).cloned().and_then(|record| {
-                let steps = steps.to_vec();
-                let cursor = cursor.map(str::to_owned);
-                table.put(RECORD, Record { steps, cursor, lease_until: after(now, lease), ..record }, now)
-            }))
-        });
-        written.await.map_err(WriteError::Call)?
+    ) -> Result<Vec<Result<(), WriteError>>, CallError> {
+        check_batch(RECORD, recordings.iter().map(|recording| recording.claim.key.as_str()))?;
+        RECORD
+            .run(&*self.fates, async |fault| {
+                let mut table = self.table();
+                let each = recordings.iter().enumerate();
+                Ok(each
+                    .map(|(index, Recording { claim, steps, cursor })| {
+                        fault.check(index).map_err(WriteError::Call)?;
+                        let record = table.held(claim)?.clone();
+                        let (steps, cursor) = (steps.clone(), cursor.clone());
+                        table.put(RECORD, Record { steps, cursor, lease_until: after(now, lease), ..record }, now)
+                    })
+                    .collect())
+            })
+            .await
     }
 
     async fn finish(&self, finishes: &[Finish], now: i64) -> Result<Vec<Result<(), WriteError>>, CallError> {

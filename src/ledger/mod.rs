@@ -16,8 +16,8 @@ pub use dynamodb::DynamoLedger;
 pub use lineage::{Lineage, Replayed};
 pub use memory::MemoryLedger;
 pub use port::{
-    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, ReplayMode,
-    WriteError,
+    BATCH, Claim, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, RecordPage, Recording,
+    ReplayMode, WriteError,
 };
 pub use presence::{Calls, Presence, REMEMBERED, Standing, WorkerHealth, WorkerNote};
 pub use record::{Record, Status, Step, StepOutcome, Subject};

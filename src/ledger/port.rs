@@ -68,6 +68,17 @@ pub struct ClaimRef {
     pub epoch: u64,
 }
 
+/// How far a claim has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// Whose.
+    pub claim: ClaimRef,
+    /// What was done and what is about to be, earlier claims included.
+    pub steps: Vec<Step>,
+    /// Where an expansion goes on.
+    pub cursor: Option<String>,
+}
+
 /// The end of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finish {
@@ -162,15 +173,14 @@ pub trait Ledger: Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<Vec<Result<(), WriteError>>, CallError>> + Send;
 
-    /// Replaces the steps and the cursor of a claimed record and extends its lease: what must be durable before an irreversible call.
+    /// Replaces the steps and the cursor of claimed records and extends their leases to `now + lease`: what must be durable before an
+    /// irreversible call.
     fn record(
         &self,
-        claim: &ClaimRef,
-        steps: &[Step],
-        cursor: Option<&str>,
+        recordings: &[Recording],
         now: i64,
         lease: Duration,
-    ) -> impl Future<Output = Result<(), WriteError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Result<(), WriteError>>, CallError>> + Send;
 
     /// Ends claims. Repeating a finish (after a lost reply) succeeds as long as nobody has claimed the record since; ending an
     /// ended record under another status is a [`WriteError::LostClaim`].

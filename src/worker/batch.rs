@@ -1,7 +1,10 @@
 //! Gathering single items into the batches that AWS bills by.
 
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Waits for one item, then takes what comes within `linger`, up to `max`. `None` once nothing is left and either the channel is
@@ -29,6 +32,30 @@ pub(super) async fn gather<T>(
         }
     }
     Some(batch)
+}
+
+/// Hands what comes to `work`, gathered, at most `requests` batches at a time. Returns once all that came is done, and nothing more can
+/// come or `closing` was asked for.
+pub(super) async fn work_off<T, F: Future<Output = ()> + Send + 'static>(
+    mut items: UnboundedReceiver<T>,
+    (max, linger): (usize, Duration),
+    requests: usize,
+    closing: CancellationToken,
+    work: impl Fn(Vec<T>) -> F,
+) {
+    let requests = Arc::new(Semaphore::new(requests));
+    let mut under_way = JoinSet::new();
+    while let Some(batch) = gather(&mut items, max, linger, &closing).await {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&requests).acquire_owned().await else { break };
+        let work = work(batch);
+        under_way.spawn(async move {
+            work.await;
+            drop(permit);
+        });
+        while under_way.try_join_next().is_some() {}
+    }
+    while under_way.join_next().await.is_some() {}
 }
 
 #[cfg(test)]

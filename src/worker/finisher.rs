@@ -1,19 +1,19 @@
 //! The ends of claims, 25 a request.
 
-use super::batch::gather;
+use super::batch::work_off;
 use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::ledger::{BATCH, Finish, Ledger, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Finish requests under way at a time.
 const REQUESTS: usize = 8;
 
-const LINGER: Duration = Duration::from_millis(4);
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Tries of one batch: with delays of 0.2 to 1.6 s inside a lease of a minute.
 const TRIES: u32 = 5;
@@ -28,22 +28,15 @@ const HELD: Duration = Duration::from_secs(15 * 60);
 /// Runs until nobody can send endings any more, and all are written.
 pub(super) async fn finish_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sync + 'static>(
     shared: Arc<Shared<Q, L, I>>,
-    mut endings: mpsc::UnboundedReceiver<Ending>,
-    closing: tokio_util::sync::CancellationToken,
+    endings: mpsc::UnboundedReceiver<Ending>,
+    closing: CancellationToken,
 ) {
     let _pulse = shared.vitals.stage("the finisher");
-    let requests = Arc::new(Semaphore::new(REQUESTS));
-    let mut writes = JoinSet::new();
-    while let Some(batch) = gather(&mut endings, BATCH, LINGER, &closing).await {
-        let Ok(permit) = Arc::clone(&requests).acquire_owned().await else { break };
+    work_off(endings, (BATCH, LINGER), REQUESTS, closing, |batch| {
         let shared = Arc::clone(&shared);
-        writes.spawn(async move {
-            write(&shared, batch).await;
-            drop(permit);
-        });
-        while writes.try_join_next().is_some() {}
-    }
-    while writes.join_next().await.is_some() {}
+        async move { write(&shared, batch).await }
+    })
+    .await;
 }
 
 async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>) {

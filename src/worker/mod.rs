@@ -26,6 +26,7 @@ mod local_queue;
 mod presence;
 mod process;
 mod receiver;
+mod recorder;
 mod remedy;
 mod run;
 mod shared;

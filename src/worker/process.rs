@@ -4,13 +4,14 @@ use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Settlement, Why};
 use super::lines::Place;
+use super::recorder::record;
 use super::remedy::{self, Remedy};
 use super::shared::{Ending, Shared};
 use crate::aws::{CallError, Class};
 use crate::budget::Operation;
 use crate::defender;
 use crate::finding::{AuditSummary, Finding};
-use crate::ledger::{ClaimRef, Finish, Ledger, Record, Replayed, Status, Step, WriteError};
+use crate::ledger::{ClaimRef, Finish, Ledger, Record, Recording, Replayed, Status, Step, WriteError};
 use crate::mitigation::{self, ActionError, IotControl, Job, Journal};
 use crate::policy::{Action, Facts, Mode, Verdict, decide};
 use crate::queue::Queue;
@@ -86,9 +87,8 @@ impl Progress {
 impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
     async fn record(&self, steps: &[Step]) -> Result<(), WriteError> {
         let asked = tokio::time::Instant::now();
-        let (now, lease) = (self.shared.clock.now_ms(), self.shared.config.lease);
-        self.shared.ledger.record(self.claim, steps, None, now, lease).await?;
-        self.shared.claims.renewed(self.claim, asked + lease);
+        record(self.shared, Recording { claim: self.claim.clone(), steps: steps.to_vec(), cursor: None }).await?;
+        self.shared.claims.renewed(self.claim, asked + self.shared.config.lease);
         self.progress.reached().steps = steps.to_vec();
         Ok(())
     }

@@ -28,6 +28,8 @@ pub(super) struct Incoming {
 #[derive(Debug)]
 pub(super) struct Bounds {
     messages: Arc<Semaphore>,
+    /// Messages in all.
+    most: usize,
     /// In units of 1 KiB, since a semaphore counts to 2^29 and a body may have 1 MiB.
     kibibytes: Arc<Semaphore>,
     /// How many receivers came back empty-handed last time.
@@ -38,6 +40,7 @@ impl Bounds {
     pub fn new(messages: usize, bytes: usize) -> Self {
         Self {
             messages: Arc::new(Semaphore::new(messages.max(1))),
+            most: messages.max(1),
             kibibytes: Arc::new(Semaphore::new((bytes / 1024).max(2048))),
             idle: AtomicUsize::new(0),
         }
@@ -118,25 +121,21 @@ fn set_idle(bounds: &Bounds, was: &mut bool, is: bool) {
     *was = is;
 }
 
-/// A permit for each message the next poll may bring, at least one; `None` if a stop came first.
+/// A permit for each message the next poll may bring; `None` if a stop came first. All of them or none: a worker that holds as many
+/// messages as it may would otherwise poll for one message each time that one leaves.
 async fn message_permits<Q, L, I>(
     bounds: &Bounds,
     shared: &Shared<Q, L, I>,
     most: usize,
 ) -> Option<Vec<OwnedSemaphorePermit>> {
-    let first = tokio::select! {
+    let wanted = most.min(bounds.most);
+    let mut all = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return None,
-        permit = Arc::clone(&bounds.messages).acquire_owned() => permit.ok()?,
+        all = Arc::clone(&bounds.messages).acquire_many_owned(u32::try_from(wanted).unwrap_or(1)) => all.ok()?,
     };
-    let mut permits = vec![first];
-    while permits.len() < most {
-        match Arc::clone(&bounds.messages).try_acquire_owned() {
-            Ok(permit) => permits.push(permit),
-            Err(_) => break,
-        }
-    }
-    Some(permits)
+    let others: Vec<_> = (1..wanted).map_while(|_| all.split(1)).collect();
+    Some(std::iter::once(all).chain(others).collect())
 }
 
 async fn take_in<Q, L, I>(

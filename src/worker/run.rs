@@ -8,6 +8,7 @@ use super::finisher::finish_all;
 use super::heartbeat::beat;
 use super::presence::announce;
 use super::receiver::{Bounds, receive};
+use super::recorder::record_all;
 use super::shared::Shared;
 use super::vitals::Vitals;
 use crate::ledger::{Ledger, Presence};
@@ -51,6 +52,7 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
     /// As [`Worker::run`], with vitals that the caller can look at.
     pub async fn run_with(self, vitals: Arc<Vitals>, stop: CancellationToken) -> Ended {
         let (settled, settled_rx) = mpsc::unbounded_channel();
+        let (announced, announced_rx) = mpsc::unbounded_channel();
         let (endings, endings_rx) = mpsc::unbounded_channel();
         let (incoming, incoming_rx) = mpsc::unbounded_channel();
         let mode = if self.policy.mode == Mode::Enforce { "enforce" } else { "observe" };
@@ -59,7 +61,7 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
         // Its own stop, so that an empty queue ends this worker and not those that share the caller's.
         let stop = stop.child_token();
         let (telemetry, budgets) = (Arc::clone(&self.telemetry), Arc::clone(&self.budgets));
-        let shared = Arc::new(Shared::new(self, vitals, settled, endings, stop.clone()));
+        let shared = Arc::new(Shared::new(self, vitals, settled, announced, endings, stop.clone()));
         let watched: Weak<Shared<Q, L, I>> = Arc::downgrade(&shared);
         telemetry.watch(watched, &budgets);
 
@@ -79,6 +81,7 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
         let flush = TaskTracker::new();
         let heart = tokio::spawn(beat(Arc::clone(&shared), closing.clone()));
         let finishing = CancellationToken::new();
+        let recorder = flush.spawn(record_all(Arc::clone(&shared), announced_rx, finishing.clone()));
         let finisher = flush.spawn(finish_all(Arc::clone(&shared), endings_rx, finishing.clone()));
         let acknowledging = CancellationToken::new();
         let acknowledger = flush.spawn(acknowledge_all(Arc::clone(&shared), settled_rx, acknowledging.clone()));
@@ -115,7 +118,7 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
             stuck_heart.abort();
         }
         finishing.cancel();
-        let _ = tokio::time::timeout(FLUSH, finisher).await;
+        let _ = tokio::time::timeout(FLUSH, async { tokio::join!(recorder, finisher) }).await;
         acknowledging.cancel();
         let _ = tokio::time::timeout(FLUSH, acknowledger).await;
         leaving.cancel();

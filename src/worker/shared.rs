@@ -7,6 +7,7 @@ use super::delivery::{InFlight, Settled};
 use super::keyring::Keyring;
 use super::lines::Lines;
 use super::presence::OldestMessage;
+use super::recorder::Announced;
 use super::vitals::Vitals;
 use super::watched::Watched;
 use crate::budget::Budgets;
@@ -53,6 +54,7 @@ pub(super) struct Shared<Q, L, I> {
     /// back.
     pub extending: RwLock<()>,
     pub settled: mpsc::UnboundedSender<Settled>,
+    pub announced: mpsc::UnboundedSender<Announced>,
     pub endings: mpsc::UnboundedSender<Ending>,
     /// No new work.
     pub stop: CancellationToken,
@@ -66,6 +68,7 @@ impl<Q, L, I: IotControl> Shared<Q, L, I> {
         worker: Worker<Q, L, I>,
         vitals: Arc<Vitals>,
         settled: mpsc::UnboundedSender<Settled>,
+        announced: mpsc::UnboundedSender<Announced>,
         endings: mpsc::UnboundedSender<Ending>,
         stop: CancellationToken,
     ) -> Self {
@@ -99,6 +102,7 @@ impl<Q, L, I: IotControl> Shared<Q, L, I> {
             budgets,
             oldest_message: OldestMessage::default(),
             settled,
+            announced,
             endings,
             stop,
         }

@@ -3,7 +3,8 @@
 use super::breaker::{Breaker, Dependency};
 use crate::aws::{CallError, Class};
 use crate::ledger::{
-    Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Step, WriteError,
+    Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Recording,
+    WriteError,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,15 +108,13 @@ impl<L: Ledger> Ledger for Watched<L> {
 
     async fn record(
         &self,
-        claim: &ClaimRef,
-        steps: &[Step],
-        cursor: Option<&str>,
+        recordings: &[Recording],
         now: i64,
         lease: Duration,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Vec<Result<(), WriteError>>, CallError> {
         let asked = Instant::now();
-        let result = self.inner.record(claim, steps, cursor, now, lease).await;
-        self.call(asked, failure(&result));
+        let result = self.inner.record(recordings, now, lease).await;
+        self.batch(asked, &result);
         result
     }
 

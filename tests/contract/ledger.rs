@@ -8,8 +8,8 @@ use super::run::{now, unique};
 use fleetwarden::aws::{CallError, Class};
 use fleetwarden::finding::Severity;
 use fleetwarden::ledger::{
-    Claim, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Ledger, Record, ReplayMode, Status, Step, StepOutcome,
-    Subject, WriteError, transition,
+    Claim, ClaimOutcome, ClaimRef, ClaimRequest, Finish, Ledger, Record, Recording, ReplayMode, Status, Step,
+    StepOutcome, Subject, WriteError, transition,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -40,7 +40,7 @@ macro_rules! ledger_contract {
             a_repeated_finish_succeeds_until_somebody_claims_the_record,
             writes_of_an_old_epoch_are_lost_and_change_nothing,
             writes_to_an_unknown_key_are_lost_and_create_nothing,
-            a_batch_of_finishes_ends_the_held_claims_and_loses_the_others,
+            a_batch_of_records_and_one_of_finishes_reach_the_held_claims_and_lose_the_others,
             a_waiting_record_is_busy_until_it_is_due_and_then_claimed_without_another_attempt,
             an_ended_record_makes_a_fresh_message_a_duplicate,
             a_replayed_message_claims_what_was_given_up_or_left_alone,
@@ -125,6 +125,17 @@ pub async fn get<L: Ledger>(ledger: &L, subject: &Subject) -> Record {
     ledger.get(&subject.key).await.unwrap().unwrap()
 }
 
+async fn note<L: Ledger>(
+    ledger: &L,
+    claim: &ClaimRef,
+    steps: &[Step],
+    cursor: Option<&str>,
+    now: i64,
+) -> Result<(), WriteError> {
+    let recording = Recording { claim: claim.clone(), steps: steps.to_vec(), cursor: cursor.map(str::to_owned) };
+    ledger.record(&[recording], now, LEASE).await.unwrap().remove(0)
+}
+
 fn step(detail: &str) -> Step {
     Step {
         action: "UPDATE_DEVICE_CERTIFICATE".to_owned(),
@@ -141,7 +152,7 @@ fn step(detail: &str) -> Step {
 async fn ended<L: Ledger>(ledger: &L, status: Status, now: i64) -> Subject {
     let subject = subject(status.as_str());
     let claim = ours(claim(ledger, &subject, "earlier", now).await);
-    ledger.record(&reference(&claim), &[], Some("the last page"), now, LEASE).await.unwrap();
+    note(ledger, &reference(&claim), &[], Some("the last page"), now).await.unwrap();
     finish(ledger, ending(&claim, status), now).await.unwrap();
     subject
 }
@@ -278,6 +289,8 @@ pub async fn two_entries_of_one_key_are_refused_with_the_whole_batch<L: Ledger>(
     let end = ending(&claim, Status::Observed);
     assert_validation(ledger.finish(&[end.clone(), end], now).await);
     assert_validation(ledger.renew(&[reference(&claim), reference(&claim)], now, LEASE).await);
+    let recording = Recording { claim: reference(&claim), steps: Vec::new(), cursor: None };
+    assert_validation(ledger.record(&[recording.clone(), recording], now, LEASE).await);
     assert_eq!(get(&ledger, &once).await, claim.record);
 }
 
@@ -290,6 +303,7 @@ pub async fn an_empty_batch_and_one_of_26_are_refused<L: Ledger>(make: impl Asyn
     assert_eq!(ledger.claim(&[], "alice", now, LEASE).await.unwrap_err().class, Class::Permanent);
     assert_eq!(ledger.renew(&[], now, LEASE).await.unwrap_err().class, Class::Permanent);
     assert_eq!(ledger.finish(&[], now).await.unwrap_err().class, Class::Permanent);
+    assert_eq!(ledger.record(&[], now, LEASE).await.unwrap_err().class, Class::Permanent);
 }
 
 pub async fn quotes_unicode_and_one_hundred_kilobytes_come_back_as_written<L: Ledger>(make: impl AsyncFn() -> L) {
@@ -335,7 +349,7 @@ pub async fn recorded_steps_and_cursor_extend_the_lease_and_pass_to_whoever_take
     let subject = subject("recorded");
     let held = ours(claim(&ledger, &subject, "alice", now).await);
     let steps = [step("one"), Step { outcome: StepOutcome::Intended, prior: None, ..step("") }];
-    ledger.record(&reference(&held), &steps, Some("page 7"), now + 10, LEASE).await.unwrap();
+    note(&ledger, &reference(&held), &steps, Some("page 7"), now + 10).await.unwrap();
     let record = get(&ledger, &subject).await;
     assert_eq!((record.steps.as_slice(), record.cursor.as_deref()), (steps.as_slice(), Some("page 7")));
     assert_eq!((record.status, record.epoch, record.lease_until), (Status::Claimed, 1, now + 10 + LEASE_MS));
@@ -343,7 +357,7 @@ pub async fn recorded_steps_and_cursor_extend_the_lease_and_pass_to_whoever_take
     let taken = ours(claim(&ledger, &subject, "bob", now + 10 + LEASE_MS).await);
     assert_eq!((taken.record.steps.as_slice(), taken.record.cursor.as_deref()), (steps.as_slice(), Some("page 7")));
 
-    ledger.record(&reference(&taken), &steps[..1], None, now + 20 + LEASE_MS, LEASE).await.unwrap();
+    note(&ledger, &reference(&taken), &steps[..1], None, now + 20 + LEASE_MS).await.unwrap();
     let record = get(&ledger, &subject).await;
     assert_eq!((record.steps.as_slice(), record.cursor), (&steps[..1], None));
 }
@@ -353,7 +367,7 @@ pub async fn steps_of_one_hundred_kilobytes_are_kept<L: Ledger>(make: impl Async
     let subject = subject("big");
     let held = ours(claim(&ledger, &subject, "alice", now).await);
     let steps: Vec<_> = (0..25).map(|index| step(&format!("{index}: {}", "'\"ü".repeat(1_000)))).collect();
-    ledger.record(&reference(&held), &steps, None, now, LEASE).await.unwrap();
+    note(&ledger, &reference(&held), &steps, None, now).await.unwrap();
     assert_eq!(get(&ledger, &subject).await.steps, steps);
     finish(&ledger, Finish { steps: steps.clone(), ..ending(&held, Status::Mitigated) }, now).await.unwrap();
     assert_eq!(get(&ledger, &subject).await.steps, steps);
@@ -385,7 +399,7 @@ pub async fn an_ended_claim_can_be_neither_renewed_nor_recorded_to<L: Ledger>(ma
     finish(&ledger, ending(&held, Status::Mitigated), now).await.unwrap();
     let before = get(&ledger, &subject).await;
     assert_eq!(ledger.renew(&[reference(&held)], now + 1, LEASE).await.unwrap(), [Err(WriteError::LostClaim)]);
-    let recorded = ledger.record(&reference(&held), &[], None, now + 1, LEASE).await;
+    let recorded = note(&ledger, &reference(&held), &[], None, now + 1).await;
     assert_eq!(recorded, Err(WriteError::LostClaim));
     assert_eq!(get(&ledger, &subject).await, before);
 }
@@ -413,7 +427,7 @@ pub async fn writes_of_an_old_epoch_are_lost_and_change_nothing<L: Ledger>(make:
 
     assert_eq!(finish(&ledger, ending(&old, Status::Mitigated), over + 1).await, Err(WriteError::LostClaim));
     assert_eq!(ledger.renew(&[reference(&old)], over + 1, LEASE).await.unwrap(), [Err(WriteError::LostClaim)]);
-    let recorded = ledger.record(&reference(&old), &[step("late")], Some("late"), over + 1, LEASE).await;
+    let recorded = note(&ledger, &reference(&old), &[step("late")], Some("late"), over + 1).await;
     assert_eq!(recorded, Err(WriteError::LostClaim));
     assert_eq!(get(&ledger, &subject).await, new.record);
 
@@ -433,11 +447,13 @@ pub async fn writes_to_an_unknown_key_are_lost_and_create_nothing<L: Ledger>(mak
     let end = Finish { claim: unknown.clone(), ..ending(&elsewhere, Status::Mitigated) };
     assert_eq!(finish(&ledger, end, now).await, Err(WriteError::LostClaim));
     assert_eq!(ledger.renew(std::slice::from_ref(&unknown), now, LEASE).await.unwrap(), [Err(WriteError::LostClaim)]);
-    assert_eq!(ledger.record(&unknown, &[], None, now, LEASE).await, Err(WriteError::LostClaim));
+    assert_eq!(note(&ledger, &unknown, &[], None, now).await, Err(WriteError::LostClaim));
     assert_eq!(ledger.get(&key).await.unwrap(), None);
 }
 
-pub async fn a_batch_of_finishes_ends_the_held_claims_and_loses_the_others<L: Ledger>(make: impl AsyncFn() -> L) {
+pub async fn a_batch_of_records_and_one_of_finishes_reach_the_held_claims_and_lose_the_others<L: Ledger>(
+    make: impl AsyncFn() -> L,
+) {
     let (ledger, now) = (make().await, now());
     let subjects: Vec<_> = (0..25).map(|_| subject("batch")).collect();
     let requests: Vec<_> = subjects.iter().map(|subject| request(subject, ReplayMode::Fresh)).collect();
@@ -451,6 +467,13 @@ pub async fn a_batch_of_finishes_ends_the_held_claims_and_loses_the_others<L: Le
     let finishes: Vec<_> = claims.iter().map(|claim| ending(claim, Status::Mitigated)).collect();
     let expected: Vec<_> = (0..25).map(|i| if i % 3 == 0 { Err(WriteError::LostClaim) } else { Ok(()) }).collect();
     assert_eq!(ledger.renew(&references, over, LEASE).await.unwrap(), expected);
+    let recordings = references.iter().zip(0..).map(|(claim, n)| {
+        let steps = vec![step(&format!("step {n}"))];
+        Recording { claim: claim.clone(), steps, cursor: None }
+    });
+    assert_eq!(ledger.record(&recordings.collect::<Vec<_>>(), over, LEASE).await.unwrap(), expected);
+    assert_eq!(get(&ledger, &subjects[1]).await.steps, [step("step 1")], "each its own");
+    assert_eq!(get(&ledger, &subjects[3]).await.steps, []);
     assert_eq!(ledger.finish(&finishes, over).await.unwrap(), expected);
     for (index, subject) in subjects.iter().enumerate() {
         let expected = if index % 3 == 0 { (2, Status::Claimed) } else { (1, Status::Mitigated) };

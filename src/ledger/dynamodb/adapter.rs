@@ -7,7 +7,7 @@ use super::{claims, listing, resources};
 use crate::aws::{CallError, Effect, classify};
 use crate::ledger::transition::{after, expiry_of};
 use crate::ledger::{
-    Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Status, Step,
+    Census, ClaimOutcome, ClaimRef, ClaimRequest, Filter, Finish, Gate, Ledger, Record, RecordPage, Recording, Status,
     WriteError,
 };
 use aws_sdk_dynamodb::Client;
@@ -73,23 +73,22 @@ impl Ledger for DynamoLedger {
 
     async fn record(
         &self,
-        claim: &ClaimRef,
-        steps: &[Step],
-        cursor: Option<&str>,
+        recordings: &[Recording],
         now: i64,
         lease: Duration,
-    ) -> Result<(), WriteError> {
-        let steps = item::steps_text("BatchExecuteStatement", steps).map_err(WriteError::Call)?;
-        let changes = vec![
-            (item::STEPS, Some(s(steps))),
-            (item::CURSOR, cursor.map(s)),
-            (item::LEASE_UNTIL, Some(n(after(now, lease)))),
-            (item::UPDATED_AT, Some(n(now))),
-            (item::EXPIRES_AT, Some(n(expiry_of(&claim.key, now)))),
-        ];
-        let statement = Statement::update(&self.table, &claim.key, changes, held_by(claim));
-        let results = self.write(vec![statement]).await.map_err(WriteError::Call)?;
-        results.into_iter().collect()
+    ) -> Result<Vec<Result<(), WriteError>>, CallError> {
+        batch::check(recordings.iter().map(|recording| recording.claim.key.as_str()))?;
+        let statements = recordings.iter().map(|Recording { claim, steps, cursor }| {
+            let changes = vec![
+                (item::STEPS, Some(s(item::steps_text("BatchExecuteStatement", steps)?))),
+                (item::CURSOR, cursor.as_ref().map(s)),
+                (item::LEASE_UNTIL, Some(n(after(now, lease)))),
+                (item::UPDATED_AT, Some(n(now))),
+                (item::EXPIRES_AT, Some(n(expiry_of(&claim.key, now)))),
+            ];
+            Ok(Statement::update(&self.table, &claim.key, changes, held_by(claim)))
+        });
+        self.write(statements.collect::<Result<_, CallError>>()?).await
     }
 
     async fn finish(&self, finishes: &[Finish], now: i64) -> Result<Vec<Result<(), WriteError>>, CallError> {
