@@ -13,6 +13,7 @@ mod audit_workshop;
 mod authenticity;
 mod bench;
 mod collector;
+mod cost;
 mod dlq;
 mod doctor;
 mod health;
