@@ -14,6 +14,8 @@ mod authenticity;
 mod bench;
 mod collector;
 mod cost;
+mod cost_bench;
+mod cost_model;
 mod dlq;
 mod doctor;
 mod health;
