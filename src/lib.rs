@@ -20,6 +20,7 @@
 //! | [`telemetry`] | one function per fact that is logged and counted, one per span that is traced |
 //! | [`setup`] | makes, finds and checks the queues, the topic and the table |
 //! | [`doctor`] | looks at a deployment from end to end, and says how to mend what is wrong |
+//! | [`cost`] | what findings cost on AWS: requests, units and dollars; pure |
 //! | [`cli`] | one file per command; prints, never decides |
 //! | [`aws`] | how a client is built, how an error is classified |
 //! | [`clock`] | what time it is |
@@ -32,6 +33,7 @@ pub mod aws;
 pub mod budget;
 pub mod cli;
 pub mod clock;
+pub mod cost;
 pub mod defender;
 #[cfg(feature = "sandbox")]
 pub mod demo;

@@ -4,6 +4,8 @@ mod actions;
 mod ask;
 mod audit;
 mod bar;
+mod cost;
+mod cost_print;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod dlq;

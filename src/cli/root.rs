@@ -17,6 +17,7 @@ In production:
   fleetwarden setup                   queue, dead-letter queue, topic and table
   fleetwarden doctor                  what is right with them, what is wrong, how to mend it
   fleetwarden run --policy policy.yaml
+  fleetwarden cost --findings 1e6     what findings cost on AWS
 
 By hand, an audit from its settings to a second one that is clean:
   fleetwarden audit settings show
@@ -153,6 +154,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Lists the metrics that a worker tells of itself, to Prometheus and to CloudWatch
     Metrics(super::metrics::MetricsArgs),
+    /// What findings cost on AWS: requests and dollars by service; calls nothing
+    Cost(super::cost::CostArgs),
 }
 
 /// Runs a command that needs neither a runtime nor AWS; `None` for one that [`execute`] runs.
@@ -188,6 +191,7 @@ pub async fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Doctor(args) => super::doctor::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
         Command::Metrics(args) => super::metrics::run(&args, output),
+        Command::Cost(args) => super::cost::run(&args, output),
     }
 }
 

@@ -16,7 +16,7 @@ use aws_smithy_types::DateTime;
 use std::collections::HashMap;
 
 /// The most that one page of a Device Defender or registry list holds.
-const PAGE: i32 = 250;
+pub(crate) const PAGE: i32 = 250;
 
 /// AWS IoT, Device Defender and SNS of one account and region. Cheap to clone.
 #[derive(Debug, Clone)]

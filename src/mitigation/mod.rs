@@ -23,7 +23,7 @@ pub use apply::{Effect, apply};
 pub use calls::calls_of;
 pub use groups::thing_groups;
 pub use iot::AwsIot;
-pub(crate) use iot::{finding_of, identifier_of};
+pub(crate) use iot::{PAGE, finding_of, identifier_of};
 pub use job::{ActionError, Job, Journal};
 pub(crate) use job::{DELEGATE, Steps};
 pub use memory::{IotCall, MemoryIot};
