@@ -7,7 +7,6 @@ use fleetwarden::budget::{BudgetConfig, Budgets, Fleet, Operation, timeline_key}
 use fleetwarden::clock::Clock;
 use fleetwarden::ledger::{MemoryLedger, Timelines};
 use fleetwarden::telemetry::Telemetry;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +30,7 @@ impl House {
     }
 
     fn worker_meeting(&self, seed: u64, fates: Arc<dyn Fates>) -> Arc<Budgets> {
-        let quotas = BTreeMap::from([(OPERATION, self.per_second)]);
+        let quotas = [OPERATION, Operation::DescribeCertificate].map(|operation| (operation, self.per_second)).into();
         let config = BudgetConfig { quotas, reserve: 0.0, ..BudgetConfig::default() };
         let fleet = Fleet {
             timelines: Arc::new(self.ledger.with_fates(fates)),
@@ -102,7 +101,8 @@ async fn a_worker_that_is_alone_has_the_whole_budget_from_its_first_second_on() 
     assert!(times.len() >= 970, "{} slots in 10 s", times.len());
 }
 
-/// Calls that 64 callers make in this time, each of which takes a tenth of a second for its call: 640 a second at most.
+/// Calls of 64 callers in this time, each of whom makes one, which takes a hundredth of a second, and then waits for the other budget:
+/// 3,200 a second of each at most.
 async fn callers_that_take_their_time(budgets: &Arc<Budgets>, time: Duration) -> Vec<Instant> {
     let end = Instant::now() + time;
     let callers = (0..64).map(|_| {
@@ -110,9 +110,11 @@ async fn callers_that_take_their_time(budgets: &Arc<Budgets>, time: Duration) ->
         tokio::spawn(async move {
             let mut times = Vec::new();
             while Instant::now() < end {
-                budgets.slot(OPERATION).await.unwrap();
+                for operation in [Operation::DescribeCertificate, OPERATION] {
+                    budgets.slot(operation).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 times.push(Instant::now());
-                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             times
         })
@@ -126,12 +128,28 @@ async fn callers_that_take_their_time(budgets: &Arc<Budgets>, time: Duration) ->
 
 #[tokio::test(start_paused = true)]
 async fn a_quota_far_above_what_a_worker_can_use_makes_it_no_slower() {
-    for per_second in [2_000.0, 20_000.0, 80_000.0] {
+    for per_second in [1_000.0, 2_000.0, 20_000.0, 80_000.0] {
         let house = House::new(per_second);
         let times = callers_that_take_their_time(&house.worker(1), seconds(20)).await;
         let late = times.iter().filter(|at| at.elapsed() < seconds(15)).count();
-        assert!(late >= 15 * 540, "{} a second of {per_second}", late / 15);
+        let expected = (per_second * 0.9).min(3_000.0);
+        assert!(late as f64 >= 15.0 * expected, "{} a second of {per_second}", late / 15);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_calls_now_and_then_waits_for_no_reservation_where_the_quota_is_high() {
+    let house = House::new(1_000.0);
+    let worker = house.worker(1);
+    let mut waits = Vec::new();
+    for _ in 0..200 {
+        let asked = Instant::now();
+        worker.slot(OPERATION).await.unwrap();
+        waits.push(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let long = waits.iter().filter(|wait| **wait > Duration::from_millis(15)).count();
+    assert!(long <= 2, "{long} of 200 waited for more than 15 ms, the longest for {:?}", waits.iter().max());
 }
 
 #[tokio::test(start_paused = true)]

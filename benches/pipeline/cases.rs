@@ -32,7 +32,7 @@ pub fn costs(arguments: &Arguments) -> Result<Vec<Outcome>, Failure> {
         messages: arguments.messages,
         duplicates: 0.0,
         delay: Duration::ZERO,
-        arguments: Vec::new(),
+        arguments: arguments.worker.clone(),
         seed: arguments.seed,
     };
     let mut outcomes = Vec::new();
@@ -110,7 +110,7 @@ pub fn round_trips(arguments: &Arguments, delays: &[u64]) -> Result<Vec<Outcome>
                 messages,
                 duplicates: 0.3,
                 delay: Duration::from_millis(delay),
-                arguments: vec!["--pollers".to_owned(), pollers.to_string()],
+                arguments: arguments.worker.iter().cloned().chain([format!("--pollers={pollers}")]).collect(),
                 seed: arguments.seed,
             };
             let case = format!("{delay} ms, {pollers} pollers");

@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Milliseconds by which each answer is late: shows how throughput follows pollers x 10 / round trip
     #[arg(long, value_delimiter = ',', value_name = "MS")]
     rtt: Vec<u64>,
+    /// More arguments of the worker, such as `--worker=--concurrency=512`; may be repeated
+    #[arg(long, value_name = "ARGUMENT")]
+    worker: Vec<String>,
     /// The same seed gives the same messages in the same order
     #[arg(long, default_value_t = 7)]
     seed: u64,

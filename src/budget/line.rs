@@ -33,6 +33,8 @@ pub(super) struct Line {
     limited: bool,
     /// The part of the timeline that others had lately.
     others: f64,
+    /// The last reservation's slots are further apart than they need be.
+    spread: bool,
     /// Slots taken since the last reservation, and when that was.
     taken: usize,
     reserved_at: i64,
@@ -68,6 +70,7 @@ impl Line {
             known: None,
             limited: false,
             others: 0.0,
+            spread: false,
             taken: 0,
             reserved_at: i64::MIN / 2,
             eager: 0,
@@ -94,14 +97,14 @@ impl Line {
     }
 
     /// Slots that will be needed until the next reservation but one: those who wait, and as many as were taken in the same time before.
-    /// Where callers waited behind the slots that there were, twice as many.
+    /// Where callers waited behind the slots that there were, or there is room to spread them, twice as many.
     fn demand(&self, now: i64, waiting: usize) -> usize {
         let since = now.saturating_sub(self.reserved_at);
         if since > 2 * PERIOD {
             return waiting;
         }
         let a_period = self.taken as f64 * PERIOD as f64 / since.max(PERIOD / 4) as f64;
-        let more = if waiting > self.slots.len() { 2.0 } else { 1.0 };
+        let more = if waiting > self.slots.len() || self.spread { 2.0 } else { 1.0 };
         waiting + (a_period * more).ceil() as usize
     }
 
@@ -141,7 +144,9 @@ impl Line {
                 // Half a period to a whole one: those who wait must not all come at the same moment.
                 self.not_before = until.max(wish.now + (PERIOD as f64 * (0.3 + 0.4 * jitter)) as i64);
             }
-            Plan::Reserve { slots, .. } => {
+            Plan::Reserve { slots, interval, .. } => {
+                let rate = seen.map_or(1.0, |timeline| timeline::rate_in_force(timeline, wish.now));
+                self.spread = interval > timeline::interval(self.per_second * rate);
                 self.limited = slots < wish.wanted;
                 self.eager = (EAGER as f64 * self.others * jitter) as i64;
                 let period = PERIOD as f64 * (0.9 + 0.2 * jitter);

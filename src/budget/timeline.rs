@@ -24,9 +24,9 @@ const MARGIN: i64 = 80_000;
 /// still for so long.
 const HUNGER: i64 = 300_000;
 
-/// A worker that has the timeline to itself spreads the slots that it wants over all of its reach, at most so far apart; quotas up to 100
-/// a second are not concerned. At 20,000 calls a second the slots of 64 callers would otherwise all come within 3 ms, most of them
-/// while the callers are still at work on the call before, and then none for a period: the higher the quota, the slower the worker.
+/// A worker that has the timeline to itself takes a slot at least so often for all of its reach, and spreads what it wants over it; quotas
+/// up to 100 a second are not concerned. At 20,000 calls a second the slots of 64 callers would otherwise all come within 3 ms, most of
+/// them while the callers are still at work on the call before, and then none for a period: the higher the quota, the slower the worker.
 const SPARSE: i64 = 10_000;
 
 /// How much others may have reserved between the read of a timeline and the write, without the write being refused.
@@ -112,11 +112,11 @@ pub(super) fn plan(seen: Option<&Timeline>, wish: &Wish) -> Plan {
     if first > latest {
         return Plan::Full { until: free - reach(wish) };
     }
-    let evenly = (latest - first) / i64::try_from(wish.wanted).unwrap_or(i64::MAX).max(1);
-    let sparse = (SPARSE as f64 * (1.0 - wish.others)) as i64;
-    let interval = evenly.clamp(interval, interval.max(sparse));
-    let room = usize::try_from((latest - first) / interval + 1).unwrap_or(usize::MAX);
-    let slots = wish.wanted.clamp(1, room);
+    let sparse = ((SPARSE as f64 * (1.0 - wish.others)) as i64).max(interval);
+    let room = |interval: i64| usize::try_from((latest - first) / interval + 1).unwrap_or(usize::MAX);
+    let wanted = if sparse > interval { wish.wanted.max(room(sparse)) } else { wish.wanted };
+    let interval = ((latest - first) / i64::try_from(wanted).unwrap_or(i64::MAX).max(1)).clamp(interval, sparse);
+    let slots = wanted.clamp(1, room(interval));
     let by = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(interval);
     let change = match seen {
         Some(timeline) if timeline.next_free >= earliest => {
