@@ -1,6 +1,7 @@
 //! What the ledger keeps of a message, and under which key.
 
 use super::record::Subject;
+use crate::finding::keys::hex;
 use crate::finding::{AuditSummary, Finding, Severity};
 use sha2::{Digest, Sha256};
 
@@ -55,6 +56,5 @@ fn fingerprint(summary: &AuditSummary) -> String {
     let expanded = summary.non_compliant_checks();
     let sum = |sum: Sha256, check: &&str| sum.chain_update(check.len().to_be_bytes()).chain_update(check);
     let digest = expanded.iter().fold(Sha256::new(), sum).finalize();
-    let checks: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}/{}/{checks}", summary.account, summary.task_id)
+    format!("{}/{}/{}", summary.account, summary.task_id, hex(&digest[..16]))
 }
