@@ -16,8 +16,8 @@ pub fn write(name: &str, document: &Value) -> io::Result<PathBuf> {
     Ok(file)
 }
 
-/// The target directory: that of the program under test, which lies in `<target>/<profile>/`.
-fn target() -> PathBuf {
+/// Cargo's target directory: that of the program under test, which lies in `<target>/<profile>/`.
+pub fn target() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_fleetwarden"));
     program.ancestors().nth(2).unwrap_or(Path::new("target")).to_owned()
 }

@@ -50,20 +50,18 @@ impl Header {
     /// The envelope around a message.
     pub fn around(&self, message: &Value) -> String {
         let replay = self.replay.as_ref();
-        json!({
-            "fleetwarden": {
-                "version": VERSION,
-                "account": self.place.account,
-                "region": self.place.region,
-                "force": replay.is_some_and(|replay| replay.force),
-                "replayOf": replay.and_then(|replay| replay.replay_of.as_deref()),
-                "by": replay.and_then(|replay| replay.by.as_deref()),
-                "replayId": replay.and_then(|replay| replay.id.as_deref()),
-                "replayedAt": replay.and_then(|replay| replay.at),
-            },
-            "message": message,
-        })
-        .to_string()
+        let header = json!({
+            "version": VERSION,
+            "account": self.place.account,
+            "region": self.place.region,
+            "force": replay.is_some_and(|replay| replay.force),
+            "replayOf": replay.and_then(|replay| replay.replay_of.as_deref()),
+            "by": replay.and_then(|replay| replay.by.as_deref()),
+            "replayId": replay.and_then(|replay| replay.id.as_deref()),
+            "replayedAt": replay.and_then(|replay| replay.at),
+        });
+        // Both print as JSON. The macro would copy the message first.
+        format!(r#"{{"fleetwarden":{header},"message":{message}}}"#)
     }
 
     /// Reads the `fleetwarden` member of a message.

@@ -2,6 +2,7 @@
 
 use super::{Finding, Resource, ResourceIdentifier};
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// A key is at most this long, in bytes; a longer one ends in a hash.
 pub const MAX_KEY: usize = 512;
@@ -40,9 +41,7 @@ impl Finding {
             self.resource.identifier.member(),
             self.resource.identifier.version().unwrap_or_default(),
         ];
-        let mut text = hex(&digest(fields.into_iter().chain(self.resource.identifier.parts())));
-        text.truncate(32);
-        text
+        hex(&digest(fields.into_iter().chain(self.resource.identifier.parts()))[..16])
     }
 
     /// SHA-256 over what Device Defender must confirm before anything is done, which is all that a rule goes by: finding id, check,
@@ -151,6 +150,12 @@ fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('|', "%7C").replace('~', "%7E")
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Two lower-case digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -8,6 +8,7 @@ mod memory;
 mod port;
 mod presence;
 mod record;
+mod subject;
 mod timeline;
 pub mod transition;
 

@@ -2,6 +2,7 @@
 
 use super::{Facts, Matcher};
 use crate::finding::{Finding, ResourceIdentifier};
+use std::str::Chars;
 
 /// What a rule can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,24 +81,21 @@ pub(super) fn has_things(finding: &Finding) -> bool {
 
 /// `*` is any text, `?` any one character, all else itself. Linear in both for each star: no glob can be slow.
 pub(crate) fn glob_matches(glob: &str, text: &str) -> bool {
-    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
-    let (mut g, mut t) = (0, 0);
-    // Where the last star stands, and how much of the text it has taken.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if glob.get(g) == Some(&'*') {
-            star = Some((g, t));
-            g += 1;
-        } else if glob.get(g).is_some_and(|c| *c == '?' || *c == text[t]) {
-            (g, t) = (g + 1, t + 1);
-        } else if let Some((at, taken)) = star {
-            star = Some((at, taken + 1));
-            (g, t) = (at + 1, taken + 1);
-        } else {
-            return false;
+    let (mut glob, mut text) = (glob.chars(), text.chars());
+    // The glob behind the last star, and the text from where it was last tried.
+    let mut star: Option<(Chars<'_>, Chars<'_>)> = None;
+    while let Some(found) = text.clone().next() {
+        match glob.next() {
+            Some('*') => star = Some((glob.clone(), text.clone())),
+            Some(wanted) if wanted == '?' || wanted == found => drop(text.next()),
+            _ => {
+                let Some((behind, tried)) = &mut star else { return false };
+                tried.next();
+                (glob, text) = (behind.clone(), tried.clone());
+            }
         }
     }
-    glob[g..].iter().all(|c| *c == '*')
+    glob.all(|wanted| wanted == '*')
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::breaker::Dependency;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Settlement, Ticket, Why};
 use super::shared::Shared;
-use super::subject::{finding_subject, summary_subject};
 use crate::aws::{CallError, Class};
 use crate::finding::{Arrival, Content, RejectReason, encode_message, encode_own};
+use crate::ledger::Subject;
 use crate::queue::{self, Outgoing, Queue};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -96,8 +96,8 @@ fn given_up(part: &Arrival, error: Option<CallError>, ticket: &Ticket) -> DeadLe
     let error = error.map(|error| error.to_string()).unwrap_or_default();
     let given_up = |subject| DeadLetter::given_up(&subject, "not_sendable", error, 0, first_seen, source);
     match &part.content {
-        Ok(Content::Finding(finding)) => given_up(finding_subject(finding)),
-        Ok(Content::Summary(summary)) => given_up(summary_subject(summary)),
+        Ok(Content::Finding(finding)) => given_up(Subject::from(&**finding)),
+        Ok(Content::Summary(summary)) => given_up(Subject::from(summary)),
         Err(rejected) => DeadLetter::rejected(rejected, part.source.clone(), ticket.delivery()),
     }
 }

@@ -9,7 +9,6 @@ use super::lines::{Place, TooLong};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
 use super::shared::Shared;
-use super::subject::{finding_subject, summary_subject};
 use crate::aws::Class;
 use crate::finding::{Content, Rejected, Replay};
 use crate::ledger::{BATCH, Claim, ClaimOutcome, ClaimRequest, Ledger, Lineage, ReplayMode, Subject};
@@ -92,12 +91,12 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
     let (work, subject) = match arrival.content {
         Ok(Content::Finding(finding)) => {
             shared.telemetry.finding_decoded();
-            let subject = finding_subject(&finding);
+            let subject = Subject::from(&*finding);
             (Work::Finding(finding), subject)
         }
         Ok(Content::Summary(summary)) => {
             shared.telemetry.summary_decoded();
-            let subject = summary_subject(&summary);
+            let subject = Subject::from(&summary);
             (Work::Summary(summary), subject)
         }
         Err(rejected) => {

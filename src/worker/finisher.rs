@@ -39,33 +39,34 @@ pub(super) async fn finish_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sy
     .await;
 }
 
-async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Ending>) {
+async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, batch: Vec<Ending>) {
+    let (mut finishes, mut waiting): (Vec<Finish>, Vec<_>) =
+        batch.into_iter().map(|Ending { finish, done }| (finish, done)).unzip();
     let mut delay = Duration::from_millis(200);
     let started = Instant::now();
     for attempt in 1.. {
-        let finishes: Vec<Finish> = batch.iter().map(|ending| ending.finish.clone()).collect();
         let results = match shared.ledger.finish(&finishes, shared.clock.now_ms()).await {
             Ok(results) => results,
             Err(error) => finishes.iter().map(|_| Err(WriteError::Call(error.clone()))).collect(),
         };
         let mut again = Vec::new();
-        for (ending, result) in batch.into_iter().zip(results) {
+        for ((finish, done), result) in finishes.into_iter().zip(waiting).zip(results) {
             match result {
                 // A finish sets values, under its epoch.
                 Err(WriteError::Call(error))
                     if (attempt < TRIES && error.may_pass()) || worth_holding(shared, &error, started) =>
                 {
-                    shared.telemetry.finish_failed(&ending.finish.claim.key, &error);
-                    again.push(ending);
+                    shared.telemetry.finish_failed(&finish.claim.key, &error);
+                    again.push((finish, done));
                 }
                 // Whoever waited is gone only if its task was cut off; the lease then runs out.
-                result => drop(ending.done.send(result)),
+                result => drop(done.send(result)),
             }
         }
         if again.is_empty() {
             return;
         }
-        batch = again;
+        (finishes, waiting) = again.into_iter().unzip();
         tokio::time::sleep(shared.jitter(delay)).await;
         delay = (delay * 2).min(LONGEST);
     }

@@ -31,7 +31,6 @@ mod remedy;
 mod run;
 mod shared;
 mod signatures;
-mod subject;
 mod vitals;
 mod watched;
 

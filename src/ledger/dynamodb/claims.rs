@@ -56,17 +56,14 @@ pub(super) async fn claim(
         Ok(Statement::insert(&ledger.table, attributes))
     });
     let outcomes = batch::execute(&ledger.client, inserts.collect::<Result<_, CallError>>()?).await?;
-    let existing = existing(ledger, requests, &outcomes).await;
+    let answers = answers(ledger, requests, outcomes).await;
 
     let mut stands = Vec::with_capacity(requests.len());
-    for (((request, first), outcome), existing) in requests.iter().zip(firsts).zip(outcomes).zip(existing) {
-        stands.push(match outcome {
-            Outcome::Done => ours(first, false),
-            Outcome::Failed(error) => Stand::Settled(Err(error)),
-            Outcome::Refused(_) => match existing {
-                Err(error) => Stand::Settled(Err(error)),
-                Ok(existing) => call.meet(ledger, request, &existing),
-            },
+    for ((request, first), answer) in requests.iter().zip(firsts).zip(answers) {
+        stands.push(match answer {
+            Ok(None) => ours(first, false),
+            Ok(Some(existing)) => call.meet(ledger, request, &existing),
+            Err(error) => Stand::Settled(Err(error)),
         });
     }
     take_over(ledger, requests, &call, stands).await
@@ -89,62 +86,61 @@ async fn take_over(
     }
     // First claims of this call are ours whatever becomes of the takeovers, so a failure here is each takeover's own.
     let mut outcomes = match batch::execute(&ledger.client, updates).await {
-        Ok(outcomes) => outcomes.into_iter().map(Some).collect::<Vec<_>>().into_iter(),
+        Ok(outcomes) => outcomes,
         Err(error) => {
             let failed = stands.iter().filter(|stand| matches!(stand, Stand::TakeOver { .. }));
-            failed.map(|_| Some(Outcome::Failed(error.clone()))).collect::<Vec<_>>().into_iter()
+            failed.map(|_| Outcome::Failed(error.clone())).collect()
         }
-    };
-    let paired: Vec<(Stand, Option<Outcome>)> = stands
-        .into_iter()
-        .map(|stand| match stand {
-            Stand::Settled(_) => (stand, None),
-            Stand::TakeOver { .. } => (stand, outcomes.next().flatten()),
-        })
-        .collect();
-    let refused: Vec<Outcome> = paired.iter().map(|(_, outcome)| outcome.clone().unwrap_or(Outcome::Done)).collect();
-    let existing = existing(ledger, requests, &refused).await;
+    }
+    .into_iter();
+    // What was settled before takes no answer.
+    let outcomes = stands.iter().map(|stand| match stand {
+        Stand::Settled(_) => Outcome::Done,
+        Stand::TakeOver { .. } => outcomes.next().unwrap_or_else(|| {
+            Outcome::Failed(CallError::new(Class::Unknown, INSERT, "no answer came for this takeover"))
+        }),
+    });
+    let outcomes = outcomes.collect();
+    let answers = answers(ledger, requests, outcomes).await;
 
-    let results = paired.into_iter().zip(existing).zip(requests).map(|(((stand, outcome), existing), request)| {
+    let results = stands.into_iter().zip(answers).zip(requests).map(|((stand, answer), request)| {
         let (record, lapsed) = match stand {
             Stand::Settled(result) => return result,
             Stand::TakeOver { record, lapsed, .. } => (record, lapsed),
         };
-        match outcome {
-            Some(Outcome::Done) => {
-                Ok(ClaimOutcome::Ours(Box::new(Claim { record: *record, taken_over: true, lapsed })))
-            }
-            Some(Outcome::Failed(error)) => Err(error),
-            Some(Outcome::Refused(_)) => match call.meet(ledger, request, &existing?) {
+        match answer? {
+            None => Ok(ClaimOutcome::Ours(Box::new(Claim { record: *record, taken_over: true, lapsed }))),
+            Some(existing) => match call.meet(ledger, request, &existing) {
                 Stand::Settled(result) => result,
                 // Lost to a write that left it claimable again: the next delivery will see.
                 Stand::TakeOver { .. } => Ok(ClaimOutcome::Busy { until: call.now }),
             },
-            None => Err(CallError::new(Class::Unknown, INSERT, "no answer came for this takeover")),
         }
     });
     Ok(results.collect())
 }
 
-/// The items that refused: as the answers brought them, the others by one consistent read.
-async fn existing(
+/// What each write met: nothing, and took effect; or an item, as the answer brought it, the others by one consistent read.
+async fn answers(
     ledger: &DynamoLedger,
     requests: &[ClaimRequest],
-    outcomes: &[Outcome],
-) -> Vec<Result<Item, CallError>> {
-    let missing = requests.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Refused(None)));
+    outcomes: Vec<Outcome>,
+) -> Vec<Result<Option<Item>, CallError>> {
+    let missing = requests.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Refused(None)));
     let missing: Vec<&str> = missing.map(|(request, _)| request.subject.key.as_str()).collect();
-    let read = batch::read(&ledger.client, &ledger.table, &missing).await;
-    let items = requests.iter().zip(outcomes).map(|(request, outcome)| match outcome {
-        Outcome::Done | Outcome::Failed(_) => Ok(Item::new()),
-        Outcome::Refused(Some(item)) => Ok(item.clone()),
+    let mut read = batch::read(&ledger.client, &ledger.table, &missing).await;
+    let answers = requests.iter().zip(outcomes).map(|(request, outcome)| match outcome {
+        Outcome::Done => Ok(None),
+        Outcome::Failed(error) => Err(error),
+        Outcome::Refused(Some(item)) => Ok(Some(item)),
         Outcome::Refused(None) => {
-            let items = read.as_ref().map_err(CallError::clone)?;
-            let item = items.get(&request.subject.key).cloned();
-            item.ok_or_else(|| CallError::new(Class::Transient, INSERT, "the item expired between write and read"))
+            let items = read.as_mut().map_err(|error| error.clone())?;
+            let item = items.remove(&request.subject.key);
+            let expired = || CallError::new(Class::Transient, INSERT, "the item expired between write and read");
+            item.map(Some).ok_or_else(expired)
         }
     });
-    items.collect()
+    answers.collect()
 }
 
 fn ours(record: Record, taken_over: bool) -> Stand {

@@ -15,9 +15,15 @@ pub struct Statement {
 impl Statement {
     /// `INSERT INTO "t" VALUE {'a': ?, ...}`: fails with `DuplicateItem` where the key exists.
     pub fn insert(table: &str, attributes: Vec<(&'static str, AttributeValue)>) -> Self {
-        let (names, parameters): (Vec<_>, Vec<_>) = attributes.into_iter().unzip();
-        let members: Vec<String> = names.into_iter().map(|name| format!("'{name}': ?")).collect();
-        Self { text: format!("INSERT INTO \"{table}\" VALUE {{{}}}", members.join(", ")), parameters }
+        let mut text = format!("INSERT INTO \"{table}\" VALUE {{");
+        let mut parameters = Vec::with_capacity(attributes.len());
+        for (name, value) in attributes {
+            let comma = if parameters.is_empty() { "" } else { ", " };
+            push(&mut text, &[comma, "'", name, "': ?"]);
+            parameters.push(value);
+        }
+        text.push('}');
+        Self { text, parameters }
     }
 
     /// `UPDATE "t" SET "a"=? REMOVE "b" WHERE "id"=? AND "c"=?`: a value that is `None` is removed. Fails with
@@ -28,20 +34,21 @@ impl Statement {
         changes: Vec<(&'static str, Option<AttributeValue>)>,
         conditions: Vec<(&'static str, AttributeValue)>,
     ) -> Self {
-        let (mut sets, mut removes, mut parameters) = (String::new(), String::new(), Vec::new());
+        let (mut text, mut removes) = (format!("UPDATE \"{table}\""), String::new());
+        let mut parameters = Vec::with_capacity(changes.len() + 1 + conditions.len());
         for (name, value) in changes {
             match value {
                 Some(value) => {
-                    sets.push_str(&format!(" SET \"{name}\"=?"));
+                    push(&mut text, &[" SET \"", name, "\"=?"]);
                     parameters.push(value);
                 }
-                None => removes.push_str(&format!(" REMOVE \"{name}\"")),
+                None => push(&mut removes, &[" REMOVE \"", name, "\""]),
             }
         }
-        let mut text = format!("UPDATE \"{table}\"{sets}{removes} WHERE \"{ID}\"=?");
+        push(&mut text, &[&removes, " WHERE \"", ID, "\"=?"]);
         parameters.push(AttributeValue::S(key.to_owned()));
         for (name, value) in conditions {
-            text.push_str(&format!(" AND \"{name}\"=?"));
+            push(&mut text, &[" AND \"", name, "\"=?"]);
             parameters.push(value);
         }
         Self { text, parameters }
@@ -50,7 +57,7 @@ impl Statement {
     /// The same update, with one more condition: `AND "a" IN [?, ?]`.
     #[must_use]
     pub fn and_either(mut self, name: &str, values: [AttributeValue; 2]) -> Self {
-        self.text.push_str(&format!(" AND \"{name}\" IN [?, ?]"));
+        push(&mut self.text, &[" AND \"", name, "\" IN [?, ?]"]);
         self.parameters.extend(values);
         self
     }
@@ -63,6 +70,10 @@ impl Statement {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
     }
+}
+
+fn push(text: &mut String, parts: &[&str]) {
+    text.extend(parts.iter().copied());
 }
 
 #[cfg(test)]
