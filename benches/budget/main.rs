@@ -1,4 +1,4 @@
-//! `cargo bench --bench budget`: how the fleet's workers share one account's quota.
+//! `cargo bench --profile dev --bench budget`: how the fleet's workers share one account's quota.
 //!
 //! Every case runs the production code of `budget/` on tokio's paused clock against an account that throttles as AWS does, so that ten
 //! minutes of twenty workers take a second or two; the same seed gives the same figures. `-- --wire` runs it under real time instead:

@@ -75,6 +75,11 @@ impl MemoryLedger {
         self.table().records.values().cloned().collect()
     }
 
+    /// Looks at every record, by key, and copies none: for tests that look often.
+    pub fn each_record(&self, look: impl FnMut(&Record)) {
+        self.table().records.values().for_each(look);
+    }
+
     /// How often a wish to [`enter`](Ledger::enter) this resource met its cool-down.
     pub fn recurrences(&self, key: &str) -> u64 {
         self.table().resources.get(key).map_or(0, |resource| resource.recurrences)

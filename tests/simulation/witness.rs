@@ -1,7 +1,7 @@
 //! Sees the ledger before every call that any process makes: no state of a record escapes it.
 
 use super::house::*;
-use fleetwarden::ledger::Status;
+use fleetwarden::ledger::{Record, Status};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -33,18 +33,24 @@ impl Witness {
         let seen = &mut *seen;
         seen.history.push(format!("{now} {who} {call}"));
         let mut live: BTreeMap<String, usize> = BTreeMap::new();
-        for record in self.house.records() {
-            let (key, new) = (record.subject.key, (record.status, record.epoch, record.owner));
-            if new.0 == Status::Claimed && record.lease_until > now {
-                *live.entry(new.2.clone()).or_default() += 1;
+        self.house.each_record(|record| {
+            let Record { subject, status, epoch, owner, .. } = record;
+            if *status == Status::Claimed && record.lease_until > now {
+                match live.get_mut(owner) {
+                    Some(claims) => *claims += 1,
+                    None => drop(live.insert(owner.clone(), 1)),
+                }
             }
-            let Some(old) = seen.last.get(&key) else {
-                seen.last.insert(key, new);
-                continue;
+            let key = &subject.key;
+            let new = || (*status, *epoch, owner.clone());
+            let Some(old) = seen.last.get(key) else {
+                seen.last.insert(key.clone(), new());
+                return;
             };
-            if *old == new {
-                continue;
+            if (old.0, old.1, &old.2) == (*status, *epoch, owner) {
+                return;
             }
+            let new = new();
             seen.history.push(format!("{now} {key} {new:?}"));
             let mut complain = |what: &str| seen.broken.push(format!("{what}: {key} went from {old:?} to {new:?}"));
             if old.0.is_terminal() {
@@ -56,8 +62,8 @@ impl Witness {
             if new.1 == old.1 && old.0 != Status::Claimed {
                 complain("P3: written without a claim");
             }
-            seen.last.insert(key, new);
-        }
+            seen.last.insert(key.clone(), new);
+        });
         seen.most = seen.most.max(live.into_values().max().unwrap_or(0));
     }
 

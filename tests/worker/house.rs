@@ -119,7 +119,13 @@ impl House {
 
     pub fn record(&self, finding: &Finding) -> Record {
         let key = format!("finding#{}", finding.finding_id);
-        self.ledger.records().into_iter().find(|record| record.subject.key == key).expect("the finding is on record")
+        let mut found = None;
+        self.ledger.each_record(|record| {
+            if record.subject.key == key {
+                found = Some(record.clone());
+            }
+        });
+        found.expect("the finding is on record")
     }
 
     pub fn status(&self, finding: &Finding) -> Status {
