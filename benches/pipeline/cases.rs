@@ -22,6 +22,8 @@ const TAIL: f64 = 2.0;
 const MEMORY: f64 = 64.0;
 /// The part of the arithmetic that must come true while the processor is not full.
 const FOLLOWS: f64 = 0.8;
+/// The part of the machine, worker and endpoint together, from which on it counts as full.
+const FULL: f64 = 0.6;
 
 /// The cases without delay: what each kind of message costs, and what a large backlog takes in memory.
 ///
@@ -99,6 +101,7 @@ fn usual(measured: &Measured) -> Vec<Figure> {
 /// # Errors
 /// A run comes to no end.
 pub fn round_trips(arguments: &Arguments, delays: &[u64]) -> Result<Vec<Outcome>, Failure> {
+    let all_processors = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
     let mut outcomes = Vec::new();
     for &delay in delays {
         for pollers in [1_u64, 2, 4, 8] {
@@ -106,24 +109,34 @@ pub fn round_trips(arguments: &Arguments, delays: &[u64]) -> Result<Vec<Outcome>
             let predicted = pollers as f64 * 10.0 / seconds;
             // Ten seconds' worth, if the arithmetic holds.
             let messages = ((predicted * 10.0) as u64).clamp(1_000, arguments.messages);
+            // As many as are under way at that rate: see `WorkerConfig`.
+            let concurrency = ((predicted * (4.0 * seconds + 0.03)) as u64).clamp(256, 4096);
+            let held = ((predicted * (8.0 * seconds + 0.06)) as u64).clamp(512, 100_000);
+            let with = [
+                format!("--pollers={pollers}"),
+                format!("--concurrency={concurrency}"),
+                format!("--max-in-flight={held}"),
+            ];
             let plan = Plan {
                 messages,
                 duplicates: 0.3,
                 delay: Duration::from_millis(delay),
-                arguments: arguments.worker.iter().cloned().chain([format!("--pollers={pollers}")]).collect(),
+                arguments: with.into_iter().chain(arguments.worker.iter().cloned()).collect(),
                 seed: arguments.seed,
             };
-            let case = format!("{delay} ms, {pollers} pollers");
-            let measured = told(&plan, &case)?;
-            let full = measured.cpu().as_secs_f64() / measured.took().as_secs_f64();
-            let demand = if full < 0.8 { Demand::AtLeast(FOLLOWS) } else { Demand::Nothing };
+            let case = format!("{delay} ms, {pollers}");
+            let measured = told(&plan, &format!("round trip {delay} ms, {pollers} pollers"))?;
+            let processors = |time: Duration| time.as_secs_f64() / measured.took().as_secs_f64();
+            let busy = (processors(measured.cpu()) + processors(measured.endpoint_cpu())) / all_processors;
+            let demand = if busy < FULL { Demand::AtLeast(FOLLOWS) } else { Demand::Nothing };
             outcomes.push(Outcome {
                 case,
                 figures: vec![
                     Figure::new("messages_a_second", measured.rate(), COUNT, Demand::Nothing),
                     Figure::new("pollers_x_10_/_round_trip", predicted, COUNT, Demand::Nothing),
                     Figure::new("of_the_arithmetic", measured.rate() / predicted, PART, demand),
-                    Figure::new("processors_of_the_worker", full, PART, Demand::Nothing),
+                    Figure::new("processors_of_the_worker", processors(measured.cpu()), PART, Demand::Nothing),
+                    Figure::new("of_the_machine", busy, PART, Demand::Nothing),
                 ],
             });
         }

@@ -8,10 +8,12 @@
 //! | IoT, SNS | 10 s | 1 | each attempt takes a slot of a budget, and an unknown outcome is read back first |
 //! | Service Quotas | 2 s | 3 | asked once, at start, and the start does not wait for it: whatever it does not tell has a default |
 //!
-//! The SDK has no attempt timeout of its own: a server that accepts and never answers would hang a worker for ever.
+//! The SDK has no attempt timeout of its own: a server that accepts and never answers would hang a worker for ever. An attempt lasts until its
+//! answer is read, so that the SDK's watch over stalled streams, which costs every request a timer, has nothing to add and is off.
 
 use super::observe::{CallObserver, Observe};
 use super::request_id::NoteRequestId;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::retry::RetryConfig;
@@ -110,7 +112,10 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
 /// # Errors
 /// A sentence, when no region is configured anywhere, or the endpoint is no address.
 pub async fn load_config() -> Result<SdkConfig, String> {
-    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await;
     // The SDK looks at it when it sends, and then shows the whole request; over an empty one it panics.
     if let Some(url) = std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !is_endpoint(url)) {
         return Err(format!(
@@ -138,6 +143,7 @@ mod tests {
     use aws_credential_types::provider::error::CredentialsError;
     use aws_credential_types::provider::future::ProvideCredentials as ProvidedCredentials;
     use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+    use tokio::io::AsyncWriteExt;
 
     fn config(endpoint: &str) -> SdkConfig {
         SdkConfig::builder()
@@ -145,6 +151,7 @@ mod tests {
             .region(Region::new("us-east-1"))
             .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("a", "b", None)))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()
     }
 
@@ -193,6 +200,24 @@ mod tests {
         let error = classify("ListQueues", Effect::Read, error.unwrap_err());
         assert_eq!(error.class, Class::Transient, "{error}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stops_in_the_middle_ends_with_the_attempt() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let clients = Clients::new(&config(&format!("http://{}", listener.local_addr().unwrap())));
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let begun = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+                stream.write_all(begun).await.unwrap();
+                held.push(stream);
+            }
+        });
+        let hurried = aws_sdk_iot::Config::builder().timeout_config(timeouts(Duration::from_millis(200)));
+        let call = clients.iot.get_policy().policy_name("p").customize().config_override(hurried).send();
+        let error = tokio::time::timeout(Duration::from_secs(20), call).await.expect("it ends").unwrap_err();
+        assert_eq!(classify("GetPolicy", Effect::Read, error).class, Class::Transient);
     }
 
     #[derive(Default)]

@@ -67,10 +67,10 @@ pub struct RunArgs {
     #[arg(long, env = "FLEETWARDEN_POLLERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub pollers: u16,
     /// Findings worked on at a time for each API operation that limits them
-    #[arg(long, env = "FLEETWARDEN_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, env = "FLEETWARDEN_CONCURRENCY", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub concurrency: u16,
     /// Messages held at a time, waiting ones included
-    #[arg(long, env = "FLEETWARDEN_MAX_IN_FLIGHT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, env = "FLEETWARDEN_MAX_IN_FLIGHT", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_in_flight: u32,
     /// How long a message stays hidden and a claim lasts, between heartbeats
     #[arg(long, env = "FLEETWARDEN_LEASE", default_value = "60s", value_parser = lease, value_name = "DURATION")]
