@@ -5,7 +5,7 @@ use super::bundle::split;
 use super::claims::Met;
 use super::dead_letter::DeadLetter;
 use super::delivery::{Delivery, Settlement, Ticket, Why};
-use super::lines::{Place, TooLong};
+use super::lines::{Place, SOON, TooLong};
 use super::process::{Task, Work, process};
 use super::receiver::Incoming;
 use super::shared::Shared;
@@ -32,9 +32,9 @@ const LINGER: Duration = Duration::from_millis(10);
 /// When a message comes back whose claim could not be asked for, at most.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
-/// The shortest and the longest a duplicate waits before it asks again after a finding that another worker has in hand. Its lease
-/// may last a minute while the work takes milliseconds, so waiting for the whole lease would be waiting for nothing.
-const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The shortest that a duplicate waits before it asks again after a finding that another worker has in hand. Its lease may last a
+/// minute while the work takes milliseconds, so waiting for the whole lease would be waiting for nothing.
+const BUSY: Duration = Duration::from_secs(1);
 
 struct Wish {
     work: Work,
@@ -117,7 +117,7 @@ fn sort<Q: Queue, L: Ledger, I: IotControl>(
             Some(Wish { work, request, source: arrival.source, place })
         }
         Met::TooEarly(ticket) => {
-            ticket.settle(Settlement::Park(Why::Busy, BUSY.0 + shared.jitter(BUSY.0)));
+            ticket.settle(Settlement::Park(Why::Busy, BUSY + shared.jitter(BUSY)));
             None
         }
         Met::Follows => {
@@ -251,12 +251,13 @@ fn not_claimed<Q, L, I>(shared: &Shared<Q, L, I>, key: &str) {
     shared.claims.end(key, Settlement::Park(Why::CallFailed, delay));
 }
 
-/// Doubles with every delivery of the message, and never lasts beyond the other claim's lease.
+/// Doubles with every delivery of the message, up to what a finding in hand usually waits for its calls at most (a duplicate that was
+/// parked a few times already may come at the end of it), and never lasts beyond the other claim's lease.
 fn busy_delay<Q, L, I>(shared: &Shared<Q, L, I>, key: &str, until: i64) -> Duration {
     let remaining = until.saturating_sub(shared.clock.now_ms()).max(0).unsigned_abs();
     let receives = shared.claims.with_leader(key, |ticket| ticket.delivery().receive_count).unwrap_or(1);
-    let patience = BUSY.0.saturating_mul(1 << receives.saturating_sub(1).min(5)).min(BUSY.1);
-    Duration::from_millis(remaining).min(patience).max(BUSY.0)
+    let patience = BUSY.saturating_mul(1 << receives.saturating_sub(1).min(5)).min(shared.config.lease / SOON);
+    Duration::from_millis(remaining).min(patience).max(BUSY)
 }
 
 fn start<Q: Queue, L: Ledger, I: IotControl>(

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// the queue (see [`Lines::join`]), short enough that a claim is over before it has to be renewed. Time spent waiting for a call that
 /// other lines need too is not allowed for: findings that name no audit, which are authenticated one by one, and rules that ask for
 /// thing groups have such calls, and their lines use less of their budgets.
-const SOON: u32 = 8;
+pub(super) const SOON: u32 = 8;
 
 /// A line that was empty opens with what its budget serves in two seconds; with each that leaves, one more may enter. When a thousand
 /// findings meet twenty idle workers, none of which knows yet that it will get a twentieth of the budget of 8/s, they take 320 of them
@@ -27,6 +27,12 @@ const MEMORY: Duration = Duration::from_secs(10);
 /// parked in that minute would otherwise be away for many more while the budget, whole again, lies idle. A backlog of 100,000
 /// certificates at 8/s lasts 3.5 h, so that its last message is received some 120 times, of the 1,000 that the queue allows.
 const LONGEST: Duration = Duration::from_secs(120);
+
+/// A wait that is predicted from this worker's share of a budget is believed up to so many times as long as the line has been full:
+/// nobody is away for more than twice that time. A share is told by the last seconds, and the first one badly: of four workers that
+/// start at once, each sees the others on the whole timeline, takes its share for a fiftieth, and would send a backlog of half a
+/// minute away for two. What is received in these seconds is received once or twice more.
+const BELIEVED: u32 = 4;
 
 /// No message is parked for less: a line that is empty within a second is full again as soon as it is received.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -54,6 +60,8 @@ struct Line {
     open: usize,
     left: Left,
     away: Away,
+    /// Since when somebody is always in hand or away.
+    full_since: Option<Instant>,
 }
 
 /// A place in line; it counts for those behind it until it is dropped.
@@ -124,13 +132,18 @@ impl Lines {
         let served_soon = ((best * self.soon.as_secs_f64()) as usize).max(1);
         if line.in_hand == 0 {
             line.open = ((best * OPENING) as usize).max(1);
+            line.full_since = line.full_since.filter(|_| line.away.count(now) > 0);
         }
         if line.in_hand < served_soon.min(line.open) {
             line.in_hand += 1;
             return Ok(Place(Some((operation, Arc::clone(&self.lines)))));
         }
         let before = line.in_hand + line.away.count(now);
-        let half = Duration::from_secs_f64((before as f64 / best / 2.0).min(LONGEST.as_secs_f64()));
+        let full = now - *line.full_since.get_or_insert(now);
+        // Nobody is served sooner than by the whole budget: that is no guess.
+        let certain = before as f64 / self.budgets.budget(operation);
+        let wait = (before as f64 / best).min(certain.max((full * BELIEVED).as_secs_f64()));
+        let half = Duration::from_secs_f64((wait / 2.0).min(LONGEST.as_secs_f64()));
         let back_in = (half / 2 + jitter(half / 2)).max(SHORTEST);
         line.away.add(now, now + back_in);
         Err(TooLong { operation, back_in })
@@ -209,8 +222,10 @@ impl Away {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::BudgetConfig;
+    use crate::budget::{BudgetConfig, Fleet};
+    use crate::clock::Clock;
     use crate::finding::Origin;
+    use crate::ledger::MemoryLedger;
     use Operation::{AddThingToThingGroup, DescribeAuditFinding, UpdateCertificate};
 
     const LEASE: Duration = Duration::from_secs(60);
@@ -221,8 +236,11 @@ mod tests {
     }
 
     fn with(budgets: &BudgetConfig) -> Lines {
-        let config = WorkerConfig { lease: LEASE, concurrency: 4, ..WorkerConfig::new("w", Origin::default()) };
-        Lines::new(Arc::new(Budgets::new(budgets)), &config)
+        Lines::new(Arc::new(Budgets::new(budgets)), &config())
+    }
+
+    fn config() -> WorkerConfig {
+        WorkerConfig { lease: LEASE, concurrency: 4, ..WorkerConfig::new("w", Origin::default()) }
     }
 
     fn middle(most: Duration) -> Duration {
@@ -285,6 +303,34 @@ mod tests {
         assert!((waits[1599] - 1660.0 / 16.0 * 0.75).abs() < 0.01, "{}", waits[1599]);
         tokio::time::advance(Duration::from_secs(110)).await;
         assert!((away() - 60.0 / 16.0 * 0.75).abs() < 0.01, "all of them are back");
+    }
+
+    /// Bug: a worker that had just started took what it saw of the others for its share for good, and was done minutes after them.
+    #[tokio::test(start_paused = true)]
+    async fn who_sees_the_others_on_the_whole_timeline_sends_nobody_away_for_longer_than_twice_as_long_as_the_line_was_full()
+     {
+        let timelines = Arc::new(MemoryLedger::new());
+        let clock = Clock::virtual_at("2026-11-22T12:00:00Z".parse().unwrap());
+        let join_the_fleet = |seed| {
+            let (timelines, telemetry) = (Arc::clone(&timelines), Arc::default());
+            let fleet = Fleet { timelines, region: "us-east-1".into(), clock: clock.clone(), telemetry, seed };
+            Arc::new(Budgets::shared(&BudgetConfig::default(), &fleet))
+        };
+        let (others, own) = (join_the_fleet(1), join_the_fleet(2));
+        for (budgets, for_ms) in [(others, 1000), (Arc::clone(&own), 200)] {
+            for _ in 0..100 {
+                let budgets = Arc::clone(&budgets);
+                tokio::spawn(async move { budgets.slot(UpdateCertificate).await });
+            }
+            tokio::time::sleep(Duration::from_millis(for_ms)).await;
+        }
+        assert!(own.rate(UpdateCertificate) < 1.0, "{} of 8 are left to it", own.rate(UpdateCertificate));
+        let lines = Lines::new(own, &config());
+        let _full = lines.join(&[UpdateCertificate], middle).unwrap();
+        let away = || (0..800).map(|_| lines.join(&[UpdateCertificate], |most| most).unwrap_err().back_in).max();
+        assert_eq!(away(), Some(Duration::from_secs(50)), "half of what the whole budget takes for 800");
+        tokio::time::advance(Duration::from_secs(55)).await;
+        assert_eq!(away(), Some(Duration::from_secs(110)));
     }
 
     #[tokio::test(start_paused = true)]

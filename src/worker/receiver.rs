@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
@@ -47,9 +48,11 @@ impl Bounds {
     }
 }
 
-/// How long a poll that is under way may still bring messages after a stop was asked for. Under load it returns at once; what a
-/// poll dropped later than that was handed comes back after its visibility timeout.
-const LAST_POLL: Duration = Duration::from_secs(1);
+/// After a stop a poll under way is dropped once this worker has held no message for so many looks in a row, a second together.
+/// Until then it goes on: what is given back here is handed to it at once, and a poll that was dropped instead keeps that hidden for
+/// a visibility timeout. Looks, and not one sleep: a process that was held up for longer than a second (a container without CPU) hears
+/// what has come meanwhile before it looks again.
+const LAST_LOOKS: (u32, Duration) = (10, Duration::from_millis(100));
 
 /// A poll is over by then: three attempts of 25 s (see `aws/clients.rs`), the pauses between them, and credentials that are renewed.
 const POLL_BOUND: Duration = Duration::from_secs(120);
@@ -57,13 +60,14 @@ const POLL_BOUND: Duration = Duration::from_secs(120);
 /// Between two polls of a receiver while thousands are parked for want of budget.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 
-/// Polls until a stop is asked for. What has to be checked before it goes on is checked by `tasks`, so that no message waits for
-/// another's certificate.
+/// Polls until a stop is asked for; `closing` ends a poll under way whatever it may bring. What has to be checked before it goes on is
+/// checked by `tasks`, so that no message waits for another's certificate.
 pub(super) async fn receive<Q, L, I>(
     shared: Arc<Shared<Q, L, I>>,
     bounds: Arc<Bounds>,
     incoming: mpsc::UnboundedSender<Incoming>,
     tasks: TaskTracker,
+    closing: CancellationToken,
 ) where
     Q: Queue,
     L: Send + Sync + 'static,
@@ -87,7 +91,8 @@ pub(super) async fn receive<Q, L, I>(
         let received = tokio::select! {
             biased;
             received = poll => received,
-            () = async { shared.stop.cancelled().await; tokio::time::sleep(LAST_POLL).await } => break,
+            () = nothing_to_come(&shared) => break,
+            () = closing.cancelled() => break,
         };
         pulse.waits();
         match received {
@@ -110,6 +115,16 @@ pub(super) async fn receive<Q, L, I>(
         }
     }
     set_idle(&bounds, &mut idle, true);
+}
+
+/// Returns once a stop was asked for and no poll can be handed any more what was given back here.
+async fn nothing_to_come<Q, L, I>(shared: &Shared<Q, L, I>) {
+    shared.stop.cancelled().await;
+    let mut looks = 0;
+    while looks < LAST_LOOKS.0 {
+        tokio::time::sleep(LAST_LOOKS.1).await;
+        looks = if shared.is_empty_handed() { looks + 1 } else { 0 };
+    }
 }
 
 fn set_idle(bounds: &Bounds, was: &mut bool, is: bool) {

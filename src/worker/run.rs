@@ -74,7 +74,8 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
         let tasks = TaskTracker::new();
         let receivers = TaskTracker::new();
         for _ in 0..shared.config.pollers.max(1) {
-            receivers.spawn(receive(Arc::clone(&shared), Arc::clone(&bounds), incoming.clone(), receivers.clone()));
+            let (shared, bounds, incoming) = (Arc::clone(&shared), Arc::clone(&bounds), incoming.clone());
+            receivers.spawn(receive(shared, bounds, incoming, receivers.clone(), closing.clone()));
         }
         drop(incoming);
         let claimer = tokio::spawn(claim_all(Arc::clone(&shared), incoming_rx, tasks.clone()));
@@ -95,20 +96,22 @@ impl<Q: Queue, L: Ledger + Presence, I: IotControl> Worker<Q, L, I> {
         shared.vitals.drains();
         shared.telemetry.draining(shared.in_flight.len());
 
-        // Receivers first, since they feed the claimer, which feeds the tasks.
+        // Receivers first, since they feed the claimer, which feeds the tasks. The last of their polls end after the tasks did.
         receivers.close();
-        receivers.wait().await;
         let work = async {
+            receivers.wait().await;
             // The claimer ends when the last receiver's channel is gone; it panics only on a bug, and then its tickets give back.
             let _ = claimer.await;
             tasks.close();
             tasks.wait().await;
         };
-        if tokio::time::timeout(shared.config.drain, work).await.is_err() {
+        tokio::pin!(work);
+        if tokio::time::timeout(shared.config.drain, &mut work).await.is_err() {
             shared.abort.cancel();
-            ended = Ended::CutShort;
-            tasks.close();
-            let _ = tokio::time::timeout(FLUSH, tasks.wait()).await;
+            if !shared.is_empty_handed() {
+                ended = Ended::CutShort;
+            }
+            let _ = tokio::time::timeout(FLUSH, work).await;
         }
         // Every task has sent its ending and waited for it; now the deletes that followed.
         closing.cancel();

@@ -120,6 +120,11 @@ impl<Q: Send + Sync, L: Send + Sync, I: Send + Sync> Gauged for Shared<Q, L, I> 
 }
 
 impl<Q, L, I> Shared<Q, L, I> {
+    /// No message is in flight here, and none is being deleted or given back.
+    pub fn is_empty_handed(&self) -> bool {
+        self.in_flight.len() == 0 && self.extending.try_write().is_ok()
+    }
+
     /// A delay between zero and `most`, evenly spread: "full jitter", so that what failed together does not come back together.
     pub fn jitter(&self, most: Duration) -> Duration {
         let part = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();

@@ -16,6 +16,7 @@ mod expansion_large;
 mod failures;
 mod hanging;
 mod house;
+mod last_polls;
 mod leases;
 mod lines;
 mod many;
