@@ -327,7 +327,8 @@ mod tests {
         ));
         assert!((of(&deactivated, "a small Arm task, 0.25 vCPU").1 - 125_000.0 / 3600.0 / 4.0).abs() < 1e-9);
         let recorded = estimate(&Workload { actions: Vec::new(), ..million() });
-        assert_eq!((recorded.seconds, recorded.limit), (1000.0, Limit::Processor), "250 s, a quarter of a processor");
+        let a_quarter_of_a_processor = 4e6 * measured::CPU_OF_A_FINDING;
+        assert_eq!((recorded.seconds, recorded.limit), (a_quarter_of_a_processor, Limit::Processor));
         assert!(recorded.lines.iter().all(|line| line.service != "IoT" && line.why != "slots of the shared budgets"));
     }
 
