@@ -9,7 +9,7 @@ use std::time::Duration;
 #[tokio::test(start_paused = true)]
 async fn claims_that_hang_do_not_hold_up_the_drain() {
     let house = House::new();
-    for n in 0..256 {
+    for n in 0..512 {
         let finding = house.device(n);
         house.publish(&finding).await;
     }

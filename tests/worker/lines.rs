@@ -297,7 +297,7 @@ async fn a_worker_that_parked_thousands_polls_slowly_and_leaves_the_rest_in_the_
     seconds(20).await;
     let in_flight = house.depth().await.in_flight;
     // 5,000, what is in hand, and 4 pollers x 10 messages a second.
-    assert!((5_000..=5_000 + 256 + 40 * 21).contains(&in_flight), "{in_flight} in flight");
+    assert!((5_000..=5_000 + 512 + 40 * 21).contains(&in_flight), "{in_flight} in flight");
     let (from, before) = (Instant::now(), house.iot.effects("UpdateCertificate").len());
     seconds(60).await;
     let calls = (house.iot.effects("UpdateCertificate").len() - before) as f64;

@@ -100,7 +100,7 @@ async fn what_is_in_flight_and_whether_the_breaker_is_open_is_read_off_the_worke
     let mut worker = house.worker("worker");
     worker.iot = house.iot.with_fates(while_on(&broken, "iot.deactivate_certificate", Class::Denied));
     let running = start_for_good(worker);
-    until(|| value(telemetry, "fleetwarden_messages_in_flight_limit") == 256.0).await;
+    until(|| value(telemetry, "fleetwarden_messages_in_flight_limit") > 0.0).await;
     assert_eq!(value(telemetry, "fleetwarden_breaker_open"), 0.0);
     let finding = house.device(1);
     house.publish(&finding).await;
