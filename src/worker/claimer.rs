@@ -27,7 +27,7 @@ use tracing::Instrument;
 const REQUESTS: usize = 8;
 
 /// How long a claim waits for others to share its request.
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// When a message comes back whose claim could not be asked for, at most.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Finish requests under way at a time.
 const REQUESTS: usize = 8;
 
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// Tries of one batch: with delays of 0.2 to 1.6 s inside a lease of a minute.
 const TRIES: u32 = 5;

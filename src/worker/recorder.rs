@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// Requests under way at a time: rate = 8 x 25 / round trip, 10,000 a second at 20 ms.
 const REQUESTS: usize = 8;
 
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// How far a claim has come, and who waits to hear that it is durable.
 #[derive(Debug)]
