@@ -20,8 +20,9 @@ const REQUESTS: f64 = 0.45;
 const TAIL: f64 = 2.0;
 /// Mebibytes above an idle worker.
 const MEMORY: f64 = 64.0;
-/// The part of the arithmetic that must come true while the processor is not full.
-const FOLLOWS: f64 = 0.8;
+/// The part of the arithmetic that must come true while the processor is not full: of runs of ten seconds, in the first three of which a
+/// worker learns how much of the budgets it can use.
+const FOLLOWS: f64 = 0.6;
 /// The part of the machine, worker and endpoint together, from which on it counts as full.
 const FULL: f64 = 0.6;
 

@@ -25,9 +25,9 @@ pub const RECORD_BYTES: f64 = 1_150.0;
 /// What an action adds to it: its step, and words about it. Measured 348 for a certificate that was deactivated, 383 each for three actions.
 pub const STEP_BYTES: f64 = 350.0;
 
-/// Processor time of the worker for a finding with one action, seconds: `cargo bench --bench pipeline` on two cores that nobody else
-/// used, see `docs/PERFORMANCE.md`.
-pub const CPU_OF_A_FINDING: f64 = 0.44e-3;
+/// Processor time of the worker for a finding with one action, seconds: the release build in `cargo bench --bench pipeline`, see
+/// `docs/PERFORMANCE.md`.
+pub const CPU_OF_A_FINDING: f64 = 0.40e-3;
 
 /// Processor time of the worker for a duplicate, seconds: likewise.
 pub const CPU_OF_A_DUPLICATE: f64 = 0.10e-3;
