@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn slots_handed_out_never_overlap_and_no_second_holds_more_than_the_budget(
         steps in prop::collection::vec(step(), 1..400),
-        per_second in prop::sample::select(vec![0.5, 2.0, 8.0, 10.0, 80.0]),
+        per_second in prop::sample::select(vec![0.5, 2.0, 8.0, 10.0, 80.0, 800.0, 8000.0]),
     ) {
         let mut fleet = Fleet::new(per_second);
         block_on(fleet.run(steps));

@@ -86,8 +86,8 @@ impl Progress {
 
 impl<Q: Queue, L: Ledger, I: IotControl> Journal for ClaimJournal<'_, Q, L, I> {
     async fn record(&self, steps: &[Step]) -> Result<(), WriteError> {
-        let asked = tokio::time::Instant::now();
-        record(self.shared, Recording { claim: self.claim.clone(), steps: steps.to_vec(), cursor: None }).await?;
+        let recording = Recording { claim: self.claim.clone(), steps: steps.to_vec(), cursor: None };
+        let asked = record(self.shared, recording).await?;
         self.shared.claims.renewed(self.claim, asked + self.shared.config.lease);
         self.progress.reached().steps = steps.to_vec();
         Ok(())
@@ -281,10 +281,14 @@ pub(super) fn failure<Q, L, I>(shared: &Shared<Q, L, I>, claim: &ClaimRef, error
             if of_iot(&error) {
                 shared.breaker.iot_failed(&claim.key, &error);
             }
-            // An outage is not the finding's fault, and must not use its attempts up.
-            match shared.breaker.is_open() {
-                true => Outcome::Postpone(Why::Paused, text, shared.elsewhere()),
-                false => Outcome::Retry(text),
+            // An outage is not the finding's fault, and must not use its attempts up; nor is a request to the ledger that failed, for 25
+            // findings at a time.
+            match (shared.breaker.is_open(), of_iot(&error)) {
+                (true, _) => Outcome::Postpone(Why::Paused, text, shared.elsewhere()),
+                (false, false) => {
+                    Outcome::Postpone(Why::CallFailed, text, Duration::from_secs(1) + shared.jitter(POSTPONED))
+                }
+                (false, true) => Outcome::Retry(text),
             }
         }
         Class::Throttled => Outcome::Postpone(Why::Postponed, text, Duration::from_secs(1) + shared.jitter(POSTPONED)),

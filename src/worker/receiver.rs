@@ -137,13 +137,14 @@ fn set_idle(bounds: &Bounds, was: &mut bool, is: bool) {
 }
 
 /// A permit for each message the next poll may bring; `None` if a stop came first. All of them or none: a worker that holds as many
-/// messages as it may would otherwise poll for one message each time that one leaves.
+/// messages as it may would otherwise poll for one message each time that one leaves. Where it may hold few, it asks for an eighth of them:
+/// one that is held for minutes must not keep the rest from being received.
 async fn message_permits<Q, L, I>(
     bounds: &Bounds,
     shared: &Shared<Q, L, I>,
     most: usize,
 ) -> Option<Vec<OwnedSemaphorePermit>> {
-    let wanted = most.min(bounds.most);
+    let wanted = most.min((bounds.most / 8).max(1));
     let mut all = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return None,

@@ -7,6 +7,7 @@ use crate::ledger::{BATCH, Ledger, Recording, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Requests under way at a time: rate = 8 x 25 / round trip, 10,000 a second at 20 ms.
@@ -18,14 +19,15 @@ const LINGER: Duration = Duration::from_millis(8);
 #[derive(Debug)]
 pub(super) struct Announced {
     recording: Recording,
-    done: oneshot::Sender<Result<(), WriteError>>,
+    done: oneshot::Sender<Result<Instant, WriteError>>,
 }
 
-/// Writes it down, in one request with others.
+/// Writes it down, in one request with others. Says when the ledger was asked: the lease that it gave begins no earlier, and a batch may
+/// have waited long before.
 ///
 /// # Errors
 /// Those of the ledger; a recorder that has ended counts as a lost claim, for nothing may be changed any more.
-pub(super) async fn record<Q, L, I>(shared: &Shared<Q, L, I>, recording: Recording) -> Result<(), WriteError> {
+pub(super) async fn record<Q, L, I>(shared: &Shared<Q, L, I>, recording: Recording) -> Result<Instant, WriteError> {
     let (done, written) = oneshot::channel();
     let _ = shared.announced.send(Announced { recording, done });
     written.await.unwrap_or(Err(WriteError::LostClaim))
@@ -46,7 +48,12 @@ pub(super) async fn record_all<Q: Send + Sync + 'static, L: Ledger, I: Send + Sy
 }
 
 /// Once: whoever announced a change that is not durable does not make it, and its finding is tried again.
-async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, batch: Vec<Announced>) {
+async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, mut batch: Vec<Announced>) {
+    // Whose task was cut off meanwhile makes no change, and the ledger must not say that one was about to be made.
+    batch.retain(|one| !one.done.is_closed());
+    if batch.is_empty() {
+        return;
+    }
     let (recordings, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.recording, one.done)).unzip();
     let results = match ask(shared, &recordings).await {
         // One of them is not acceptable: alone, each gets its own answer.
@@ -54,7 +61,7 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, batch: Vec<Announced>)
             let mut results = Vec::with_capacity(recordings.len());
             for recording in &recordings {
                 let alone = ask(shared, std::slice::from_ref(recording)).await;
-                results.push(alone.and_then(|results| results.into_iter().collect()));
+                results.push(alone.and_then(|mut results| results.pop().unwrap_or(Err(WriteError::LostClaim))));
             }
             results
         }
@@ -62,7 +69,7 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, batch: Vec<Announced>)
         Err(error) => recordings.iter().map(|_| Err(error.clone())).collect(),
     };
     for (done, result) in waiting.into_iter().zip(results) {
-        // Whoever waited is gone only if its task was cut off; its change is then announced and never made.
+        // Whoever waited is gone only if its task was cut off right now; its change is then announced and never made.
         let _ = done.send(result);
     }
 }
@@ -70,7 +77,9 @@ async fn write<Q, L: Ledger, I>(shared: &Shared<Q, L, I>, batch: Vec<Announced>)
 async fn ask<Q, L: Ledger, I>(
     shared: &Shared<Q, L, I>,
     recordings: &[Recording],
-) -> Result<Vec<Result<(), WriteError>>, WriteError> {
+) -> Result<Vec<Result<Instant, WriteError>>, WriteError> {
+    let asked = Instant::now();
     let (now, lease) = (shared.clock.now_ms(), shared.config.lease);
-    shared.ledger.record(recordings, now, lease).await.map_err(WriteError::Call)
+    let results = shared.ledger.record(recordings, now, lease).await.map_err(WriteError::Call)?;
+    Ok(results.into_iter().map(|result| result.map(|()| asked)).collect())
 }

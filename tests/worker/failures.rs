@@ -6,6 +6,7 @@ use fleetwarden::ledger::{Status, StepOutcome};
 use fleetwarden::worker::Ended;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 async fn work_with_iot(house: &House, fates: Arc<dyn fleetwarden::aws::Fates>) {
@@ -133,6 +134,46 @@ async fn a_lost_reply_to_any_ledger_or_queue_write_costs_no_finding() {
         assert_eq!(house.iot.published(TOPIC).len(), 1, "{call}");
         assert!(house.dead.contents().is_empty() && house.queue.contents().is_empty(), "{call}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_announces_changes_and_fails_costs_none_of_their_findings_an_attempt() {
+    let house = House::new();
+    let findings: Vec<_> = (0..50).map(client_finding).collect();
+    for finding in &findings {
+        house.publish(finding).await;
+    }
+    let script = Arc::new(Script::new([("ledger.record", Fate::Fail(Class::Transient)); 2]));
+    let mut worker = house.worker("worker");
+    worker.ledger = house.ledger.with_fates(script.clone());
+    assert_eq!(finish(worker.run(CancellationToken::new())).await, Ended::Empty);
+    assert_eq!(script.remaining(), 0);
+    assert!(house.telemetry.counts().parked > 0, "those whose announcement failed are tried again");
+    let records = findings.iter().map(|finding| house.record(finding));
+    assert!(records.into_iter().all(|record| (record.status, record.attempts) == (Status::Mitigated, 0)));
+    assert_eq!(house.iot.published(TOPIC).len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_that_waited_for_others_has_its_lease_from_when_the_ledger_was_asked() {
+    let house = House::new();
+    // Nine requests for the eight that are made at a time: the last takes 50 s of a lease that lasts 60 and is let go after 45.
+    let findings: Vec<_> = (0..225).map(client_finding).collect();
+    for finding in &findings {
+        house.publish(finding).await;
+    }
+    let slow: Arc<dyn fleetwarden::aws::Fates> = Arc::new(|call: &'static str| match call {
+        "ledger.record" => Fate::Late(Duration::from_secs(25)),
+        _ => Fate::Proceed,
+    });
+    let mut worker = house.worker("worker");
+    worker.ledger = house.ledger.with_fates(slow);
+    assert_eq!(finish(worker.run(CancellationToken::new())).await, Ended::Empty);
+    assert!(house.dead.contents().is_empty(), "{:?}", house.dead_letters());
+    assert!(
+        findings.iter().map(|finding| house.record(finding)).all(|r| (r.status, r.epoch) == (Status::Mitigated, 1))
+    );
+    assert_eq!(house.iot.published(TOPIC).len(), 225);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Leases, heartbeats and bounds.
 
 use crate::house::*;
-use fleetwarden::aws::{Class, Fate};
+use fleetwarden::aws::{Class, Fate, Script};
 use fleetwarden::budget::{BudgetConfig, Budgets, Operation};
 use fleetwarden::ledger::Status;
 use fleetwarden::worker::Ended;
@@ -107,6 +107,24 @@ async fn never_more_messages_are_in_flight_than_the_bound() {
     assert_eq!(most, 7);
     assert_eq!(running.task.await.unwrap(), Ended::Empty);
     assert_eq!(house.iot.effects("UpdateCertificate").len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_may_hold_few_messages_receives_others_beside_one_that_takes_minutes() {
+    let house = House::new();
+    let findings: Vec<_> = (0..31).map(|n| house.device(n)).collect();
+    for finding in &findings {
+        house.publish(finding).await;
+    }
+    let mut worker = house.worker("worker");
+    worker.config.max_in_flight = 10;
+    let slow = Script::new([("iot.deactivate_certificate", Fate::Late(Duration::from_secs(300)))]);
+    worker.iot = house.iot.with_fates(Arc::new(slow));
+    let running = start(worker);
+    seconds(100).await;
+    let mitigated = findings.iter().filter(|finding| house.status(finding) == Status::Mitigated).count();
+    assert_eq!(mitigated, 30);
+    assert_eq!(finish(running.task).await.unwrap(), Ended::Empty);
 }
 
 #[tokio::test(start_paused = true)]
