@@ -1,7 +1,7 @@
 //! `cargo bench --bench pipeline`: what a finding costs a worker, from the first receive to the last delete.
 //!
 //! The program itself, started as a service would start it, works through a backlog against a lean AWS on loopback HTTP, with budgets
-//! lifted. The endpoint is another process, so that its processor time is not the worker's. `--rtt 5,20,40` answers each request so many
+//! lifted. The endpoint is another process, so that its CPU time is not the worker's. `--rtt 5,20,40` answers each request so many
 //! milliseconds late instead, and shows how throughput follows the number of pollers.
 //!
 //! Prints a table, writes `target/figures/pipeline.json` (`pipeline-rtt.json`), and exits with 1 if a figure is not as demanded.
@@ -28,7 +28,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench pipeline --")]
 pub struct Arguments {
-    /// Messages in each case
+    /// Messages in each case without delay
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     messages: u64,
     /// The parts of the messages whose finding came before, one case each
@@ -37,7 +37,8 @@ pub struct Arguments {
     /// Messages of the case that looks at memory, nine tenths of them duplicates; 0 leaves it out
     #[arg(long, default_value_t = 1_000_000)]
     backlog: u64,
-    /// Milliseconds by which each answer is late: shows how throughput follows pollers x 10 / round trip
+    /// Milliseconds by which each answer is late: shows how throughput follows pollers x 10 / round trip, in runs of
+    /// some ten seconds
     #[arg(long, value_delimiter = ',', value_name = "MS")]
     rtt: Vec<u64>,
     /// More arguments of the worker, such as `--worker=--concurrency=512`; may be repeated

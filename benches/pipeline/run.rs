@@ -67,12 +67,12 @@ impl Measured {
         self.marks[2].at - self.marks[1].at
     }
 
-    /// Processor time of the worker in between.
+    /// CPU time of the worker in between.
     pub fn cpu(&self) -> Duration {
         self.marks[2].cpu.saturating_sub(self.marks[0].cpu)
     }
 
-    /// Processor time of the endpoint in between.
+    /// CPU time of the endpoint in between.
     pub fn endpoint_cpu(&self) -> Duration {
         self.marks[2].own_cpu.saturating_sub(self.marks[0].own_cpu)
     }
@@ -160,6 +160,7 @@ pub fn idle_memory() -> Result<u64, Failure> {
 /// The worker ends too early, takes too long, or loses something.
 pub fn run(plan: &Plan) -> Result<Measured, Failure> {
     let backlog = Backlog::new(plan.messages, plan.duplicates, plan.seed);
+    let findings = backlog.findings();
     let endpoint = Endpoint::serve(backlog, plan.delay)?;
     let policy = policy()?;
     let mut worker = Worker::start(&endpoint, policy.path(), &plan.arguments)?;
@@ -182,9 +183,12 @@ pub fn run(plan: &Plan) -> Result<Measured, Failure> {
     let (Some(first), Some(most), Some(all)) = (record.first_receive, record.most, record.all) else {
         return Err("the endpoint noted no end".into());
     };
-    if record.dead > 0 || record.mitigated_twice > 0 {
-        let Record { dead, mitigated_twice, .. } = record;
-        return Err(format!("{dead} dead letters, and {mitigated_twice} certificates deactivated twice").into());
+    let Record { dead, mitigated, mitigated_twice, .. } = record;
+    if dead > 0 || mitigated_twice > 0 || mitigated != findings {
+        return Err(format!(
+            "of {findings} certificates {mitigated} were deactivated, {mitigated_twice} twice, and {dead} dead letters sent"
+        )
+        .into());
     }
     Ok(Measured { record, marks: [first, most, all], messages: plan.messages, peak_memory })
 }

@@ -35,6 +35,11 @@ impl Backlog {
         self.messages
     }
 
+    /// Findings that they are about.
+    pub fn findings(&self) -> u64 {
+        self.findings
+    }
+
     /// Messages that were not asked for yet.
     pub fn left(&self) -> u64 {
         self.messages - self.sent
