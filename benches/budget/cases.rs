@@ -42,6 +42,7 @@ pub const CASES: &[Case] = &[
     Case { name: "scale 2 to 20 to 2", run: scaled },
     Case { name: "1 busy, 19 idle", run: |seed| one_busy(None, seed) },
     Case { name: "1 busy, 19 with a call in 30 s", run: |seed| one_busy(Some(Duration::from_secs(30)), seed) },
+    Case { name: "800/s, 1 busy, 1 with a call a second", run: trickle },
     Case { name: "the 19 wake", run: waking },
     Case { name: "an outsider takes half", run: outsider },
     Case { name: "clocks within 500 ms", run: |seed| skewed(false, seed) },
@@ -145,6 +146,19 @@ fn one_busy(now_and_then: Option<Duration>, seed: u64) -> Vec<Figure> {
         world.busy();
         (1..FLEET).for_each(|_| world.idle(now_and_then));
         world.pass(TEN_MINUTES).await;
+        world.end()
+    });
+    common(&trace, WHOLE, NONE, never_throttled(&trace), &[Duration::ZERO..trace.took])
+}
+
+/// At a quota that one worker can just use, another makes a call now and then, and must not keep more of it than it uses.
+fn trickle(seed: u64) -> Vec<Figure> {
+    let trace = simulate(async {
+        let setting = Setting { quota: 800.0, ..Setting::new(Operation::UpdateCertificate, seed) };
+        let mut world = World::new(setting);
+        world.busy();
+        world.idle(Some(at(1)));
+        world.pass(minutes(2)).await;
         world.end()
     });
     common(&trace, WHOLE, NONE, never_throttled(&trace), &[Duration::ZERO..trace.took])

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Callers of a worker: as many findings as `run` works on at a time unless told otherwise.
-const CALLERS: usize = 64;
+const CALLERS: usize = 256;
 
 /// The midnight that every run begins at; nothing depends on which.
 const MIDNIGHT: i64 = 1_795_305_600;
