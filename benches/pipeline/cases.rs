@@ -37,6 +37,7 @@ const DELAYED: (u64, u64) = (1_000, 120_000);
 /// A run comes to no end.
 pub fn costs(arguments: &Arguments) -> Result<Vec<Outcome>, Failure> {
     let plan = Plan {
+        program: arguments.program.clone(),
         messages: arguments.messages,
         duplicates: 0.0,
         delay: Duration::ZERO,
@@ -63,7 +64,7 @@ pub fn costs(arguments: &Arguments) -> Result<Vec<Outcome>, Failure> {
         outcomes.push(Outcome { case: format!("{:.0} % duplicates", 100.0 * duplicates), figures });
     }
     if arguments.backlog > 0 {
-        let idle = idle_memory()?;
+        let idle = idle_memory(&arguments.program)?;
         let case = format!("{} messages", arguments.backlog);
         let measured = told(&Plan { messages: arguments.backlog, duplicates: 0.9, ..plan }, &case)?;
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -126,6 +127,7 @@ pub fn round_trips(arguments: &Arguments, delays: &[u64]) -> Result<Vec<Outcome>
                 format!("--max-in-flight={held}"),
             ];
             let plan = Plan {
+                program: arguments.program.clone(),
                 messages,
                 duplicates: 0.3,
                 delay: Duration::from_millis(delay),

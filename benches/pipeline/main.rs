@@ -22,6 +22,7 @@ use clap::Parser;
 use figures::Outcome;
 use run::Failure;
 use serde_json::json;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What a finding costs a worker.
@@ -41,6 +42,9 @@ pub struct Arguments {
     /// some ten seconds
     #[arg(long, value_delimiter = ',', value_name = "MS")]
     rtt: Vec<u64>,
+    /// The program to measure, such as a release build in another target directory, instead of the one built for benchmarks
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_fleetwarden"), hide_default_value = true)]
+    program: PathBuf,
     /// More arguments of the worker, such as `--worker=--concurrency=512`; may be repeated
     #[arg(long, value_name = "ARGUMENT")]
     worker: Vec<String>,

@@ -5,6 +5,7 @@ use crate::endpoint::{DEAD_LETTERS, Endpoint, Mark, QUEUE, Record};
 use crate::process;
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ const LIFTED: &str =
 /// What is to be run.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The worker.
+    pub program: PathBuf,
     /// Messages in the queue.
     pub messages: u64,
     /// The part of them whose finding came before.
@@ -94,8 +97,8 @@ impl Measured {
 struct Worker(Child);
 
 impl Worker {
-    fn start(endpoint: &Endpoint, policy: &std::path::Path, arguments: &[String]) -> std::io::Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fleetwarden"));
+    fn start(program: &Path, endpoint: &Endpoint, policy: &Path, arguments: &[String]) -> Result<Self, Failure> {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("AWS_ENDPOINT_URL", endpoint.url())
@@ -111,7 +114,7 @@ impl Worker {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let child = command.spawn()?;
+        let child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         endpoint.watch(child.id());
         Ok(Self(child))
     }
@@ -145,10 +148,10 @@ fn policy() -> std::io::Result<tempfile::NamedTempFile> {
 ///
 /// # Errors
 /// It does not start.
-pub fn idle_memory() -> Result<u64, Failure> {
+pub fn idle_memory(program: &Path) -> Result<u64, Failure> {
     let endpoint = Endpoint::serve(Backlog::new(0, 0.0, 1), Duration::ZERO)?;
     let policy = policy()?;
-    let mut worker = Worker::start(&endpoint, policy.path(), &[])?;
+    let mut worker = Worker::start(program, &endpoint, policy.path(), &[])?;
     wait(&mut worker, START, || endpoint.record().first_receive.is_some())?;
     std::thread::sleep(IDLE);
     process::memory(worker.0.id()).ok_or_else(|| "the memory of the worker cannot be read".into())
@@ -163,7 +166,7 @@ pub fn run(plan: &Plan) -> Result<Measured, Failure> {
     let findings = backlog.findings();
     let endpoint = Endpoint::serve(backlog, plan.delay)?;
     let policy = policy()?;
-    let mut worker = Worker::start(&endpoint, policy.path(), &plan.arguments)?;
+    let mut worker = Worker::start(&plan.program, &endpoint, policy.path(), &plan.arguments)?;
     wait(&mut worker, START, || endpoint.record().first_receive.is_some())?;
     let patience = PATIENCE.0 + PATIENCE.1 * u32::try_from(plan.messages)?;
     let shown = std::io::stderr().is_terminal();
