@@ -1,11 +1,11 @@
 //! P7: a broken account stops the line, not the queue.
 
+use super::signal::Signal;
 use crate::aws::{CallError, Class};
 use crate::telemetry::Telemetry;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +55,7 @@ pub(super) enum Dependency {
 /// doubling to 5 min; then lets a message a second through. Closes when that shows that all is well again.
 #[derive(Debug)]
 pub struct Breaker {
-    state: watch::Sender<State>,
+    state: Signal<State>,
     rows: Mutex<Rows>,
     telemetry: Arc<Telemetry>,
 }
@@ -103,17 +103,17 @@ impl State {
 impl Breaker {
     /// Closed.
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { state: watch::Sender::new(State::well()), rows: Mutex::default(), telemetry }
+        Self { state: Signal::new(State::well()), rows: Mutex::default(), telemetry }
     }
 
     /// How it stands.
     pub fn health(&self) -> Health {
-        self.state.borrow().health.clone()
+        self.state.look().health.clone()
     }
 
     /// What was denied, if that is why it is open: that will not pass by itself, as outages do.
     pub(super) fn refusal(&self) -> Option<String> {
-        match &*self.state.borrow() {
+        match &*self.state.look() {
             State { health: Health::Broken { reason, .. }, cause: Cause::Denied(_), .. } => Some(reason.clone()),
             _ => None,
         }
@@ -121,24 +121,22 @@ impl Breaker {
 
     /// Whether it is open, be it that a message a second goes through.
     pub(super) fn is_open(&self) -> bool {
-        self.state.borrow().health != Health::Well
+        self.state.look().health != Health::Well
     }
 
     /// Returns when it is open (`false`: was closed) or closed (`true`: was open).
     pub(super) async fn turned(&self, was_open: bool) {
-        // An error means that the breaker is gone, which this call holds.
-        let _ = self.state.subscribe().wait_for(|state| (state.health != Health::Well) != was_open).await;
+        self.state.wait_for(|state| (state.health != Health::Well) != was_open).await;
     }
 
     /// Whether nothing at all may be begun.
     pub(super) fn is_paused(&self) -> bool {
-        self.state.borrow().is_paused(Instant::now())
+        self.state.look().is_paused(Instant::now())
     }
 
     /// Returns when nothing may be begun any more.
     pub(super) async fn paused(&self) {
-        // An error means that the breaker is gone, which this call holds.
-        let _ = self.state.subscribe().wait_for(|state| state.is_paused(Instant::now())).await;
+        self.state.wait_for(|state| state.is_paused(Instant::now())).await;
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -193,14 +191,14 @@ impl Breaker {
 
     /// Whether it is open for this cause: then one more failure is enough.
     fn probes(&self, cause: Cause) -> bool {
-        let state = self.state.borrow();
+        let state = self.state.look();
         state.health != Health::Well && state.cause == cause
     }
 
     /// While it is paused, further failures of work already under way change nothing.
     fn trip(&self, cause: Cause, reason: &str) {
         let now = Instant::now();
-        self.state.send_if_modified(|state| {
+        self.state.change(|state| {
             if state.is_paused(now) {
                 return false;
             }
@@ -237,7 +235,7 @@ impl Breaker {
     }
 
     fn close_if(&self, well: impl FnOnce(&State) -> bool) {
-        self.state.send_if_modified(|state| {
+        self.state.change(|state| {
             let over = state.health != Health::Well && well(state);
             if over {
                 *state = State::well();
@@ -250,12 +248,11 @@ impl Breaker {
     /// Returns when messages may be received, and how many: any number, or one as a probe when the pause is over. `None` if `stop`
     /// came first.
     pub(super) async fn may_receive(&self, stop: &CancellationToken) -> Option<usize> {
-        let mut changes = self.state.subscribe();
         loop {
             if stop.is_cancelled() {
                 return None;
             }
-            changes.mark_unchanged();
+            let changed = self.state.changed();
             let at = match self.try_receive() {
                 Ok(most) => return Some(most),
                 Err(at) => at,
@@ -263,7 +260,7 @@ impl Breaker {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(at) => {}
-                _ = changes.changed() => {}
+                () = changed => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -273,7 +270,7 @@ impl Breaker {
     fn try_receive(&self) -> Result<usize, Instant> {
         let now = Instant::now();
         let mut answer = Ok(usize::MAX);
-        self.state.send_if_modified(|state| {
+        self.state.change(|state| {
             if state.health != Health::Well {
                 answer = if state.next_probe <= now { Ok(1) } else { Err(state.next_probe) };
                 if answer.is_ok() {

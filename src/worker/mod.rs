@@ -30,6 +30,7 @@ mod recorder;
 mod remedy;
 mod run;
 mod shared;
+mod signal;
 mod signatures;
 mod vitals;
 mod watched;
