@@ -22,7 +22,7 @@ Examples:
   # a month in which nothing comes
   fleetwarden cost --findings 0 --worker-hours 730
 
-  # 20,000 devices, one in twenty at fault, 30 daily audits, nobody mends: 20,000 x 0.05 x 30
+  # 20,000 devices, 1 in 20 at fault, 30 daily audits: 20,000 x 0.05 x 30
   fleetwarden cost --findings 30_000 --action none --arrival summary --worker-hours 730
 
   # another region's price
