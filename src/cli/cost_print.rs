@@ -1,174 +1,200 @@
-//! How `fleetwarden cost` prints a bill.
+//! How `fleetwarden cost` prints a bill for people, in 80 columns where numbers allow it.
 
 use super::print;
-use crate::cost::{Bill, Estimate, Item, Limit, Part, Price, Prices, REGION, ServiceSum, Workload, estimate};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use crate::cost::{
+    Bill, Change, Estimate, Item, Limit, Part, Price, Prices, REGION, Saving, ServiceSum, Workload, estimate,
+    one_by_one, saving,
+};
+use comfy_table::Table;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Less than a cent is not worth a sentence. US dollars.
+const CENT: f64 = 0.01;
 
 /// All that there is to print.
-pub(super) struct Reckoned {
-    workload: Workload,
-    estimate: Estimate,
-    bill: Bill,
-    prices: Prices,
+pub(super) struct Priced {
+    pub workload: Workload,
+    pub estimate: Estimate,
+    pub bill: Bill,
+    pub prices: Prices,
+    /// What it costs where a quota lets findings end one by one.
+    pub one_by_one: Option<Bill>,
+    /// What would save most.
+    pub saving: Option<Saving>,
 }
 
-impl Reckoned {
-    /// Reckons and prices.
+impl Priced {
+    /// Estimates and prices.
     pub fn new(workload: Workload, prices: Prices) -> Self {
         let estimate = estimate(&workload);
         let bill = Bill::new(&estimate, &prices);
-        Self { workload, estimate, bill, prices }
+        let one_by_one = one_by_one(&workload, &estimate, &prices);
+        let saving = saving(&workload, &prices);
+        Self { workload, estimate, bill, prices, one_by_one, saving }
     }
 
-    /// A row for each service.
+    /// A row for each service. Where workers stand by, nothing is told by the finding: idle hours do not grow with findings.
     pub fn print_services(&self) {
-        let mut table = print::table(&["service", "requests", "a finding", "USD", "USD a million"]);
-        let row = |name: &str, requests: f64, usd: f64| {
-            let (all, per_finding) = match requests > 0.0 {
-                true => (whole(requests), format!("{:.3}", requests / self.workload.findings)),
-                false => (String::new(), String::new()),
+        let by_finding = self.grows_with_findings();
+        let headings = ["service", "requests", "USD", "requests\nper finding", "USD per\nmillion findings"];
+        let columns = if by_finding { headings.len() } else { 3 };
+        let mut table = print::table(&headings[..columns]);
+        let mut add = |name: &str, requests: f64, usd: f64| {
+            let none = requests <= 0.0;
+            let all = if none { String::new() } else { whole(requests) };
+            let each = if none { String::new() } else { format!("{:.3}", requests / self.workload.findings) };
+            match self.per_million(usd) {
+                Some(million) => table.add_row([name.to_owned(), all, dollars(usd), each, dollars(million)]),
+                None => table.add_row([name.to_owned(), all, dollars(usd)]),
             };
-            [name.to_owned(), all, per_finding, dollars(usd), dollars(self.a_million(usd))]
         };
         for ServiceSum { service, requests, usd } in &self.bill.services {
-            table.add_row(row(service, *requests, *usd));
+            add(service, *requests, *usd);
         }
-        table.add_row(row("all", self.bill.requests(), self.bill.usd()));
-        print::right(&mut table, 1..5);
-        print::line(&table.to_string());
+        add("all", self.bill.requests(), self.bill.usd());
+        finish(table, 1..columns);
     }
 
     /// A row for each kind of request.
     pub fn print_kinds(&self) {
-        let headings = ["service", "call", "what for", "requests", "billed", "", "USD", "USD a million"];
-        let mut table = print::table(&headings);
+        let mut table = print::table(&["service", "call", "what for", "requests", "USD"]);
         for Item { line, usd } in &self.bill.items {
             table.add_row([
                 line.service.to_owned(),
                 line.call.to_owned(),
                 line.why.clone(),
                 if line.requests > 0.0 { whole(line.requests) } else { String::new() },
-                units(line.units),
-                line.charge.to_string(),
                 dollars(*usd),
-                dollars(self.a_million(*usd)),
             ]);
         }
-        let (requests, usd) = (whole(self.bill.requests()), self.bill.usd());
-        table.add_row(["all", "", "", &requests, "", "", &dollars(usd), &dollars(self.a_million(usd))]);
-        print::right(&mut table, [3, 4, 6, 7]);
-        print::line(&table.to_string());
+        table.add_row(["all", "", "", &whole(self.bill.requests()), &dollars(self.bill.usd())]);
+        print::whole(&mut table, 1);
+        finish(table, [3, 4]);
     }
 
     /// The prices that are in it, each once.
-    fn prices(&self) -> impl Iterator<Item = &Price> {
+    pub fn prices(&self) -> impl Iterator<Item = &Price> {
         let charges: BTreeSet<_> = self.bill.items.iter().map(|item| item.line.charge).collect();
         charges.into_iter().map(|charge| self.prices.of(charge))
     }
 
-    /// A row for each price, with its source.
+    /// A row for each price and what is billed at it; then where the prices are from.
     pub fn print_prices(&self) {
-        let mut table = print::table(&["price", "USD", "for a", "source"]);
-        for Price { key, usd, per, source, .. } in self.prices() {
-            table.add_row([key, usd.to_string().as_str(), per, source]);
+        let mut table = print::table(&["price", "USD", "per", "billed", "USD\nin all"]);
+        let mut sources: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for price in self.prices() {
+            let billed = self.bill.items.iter().filter(|item| item.line.charge == price.charge);
+            let (billed, usd) =
+                billed.fold((0.0, 0.0), |(billed, usd), item| (billed + item.line.units, usd + item.usd));
+            table.add_row([price.key.to_owned(), price.usd.to_string(), price.per(), units(billed), dollars(usd)]);
+            sources.entry(price.source).or_default().push(price.key);
         }
-        print::right(&mut table, [1]);
-        print::line(&table.to_string());
+        print::whole(&mut table, 0);
+        finish(table, [1, 3, 4]);
+        for (source, keys) in sources {
+            print::line(&format!("{}: {source}", keys.join(", ")));
+        }
     }
 
-    /// What was reckoned, in sentences.
+    /// What was estimated, in sentences.
     pub fn print_words(&self) {
-        let Self { workload, estimate, bill, prices } = self;
-        let what = match workload.actions.as_slice() {
-            [] => "recorded only".to_owned(),
-            actions => actions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        };
-        print::line(&format!(
-            "{} findings in {} messages, {} a receive, {what}; {REGION}, on demand, no free tier",
-            whole(workload.findings),
-            whole(workload.messages()),
-            workload.batch_fill,
-        ));
-        let a_finding = |part| bill.requests_of(part) / workload.findings;
-        print::line(&format!(
-            "requests a finding: {:.2} to receive, record and delete, {:.2} to act; the rest is AWS's own, or by the hour",
-            a_finding(Part::Work),
-            a_finding(Part::Action),
-        ));
-        let least = time(estimate.seconds);
-        match estimate.limit {
-            Limit::Processor => print::line(&format!("at least {least} of one small task's processor")),
-            Limit::Quota(operation) => {
-                let one_by_one = Workload { batch_fill: 1.0, ..workload.clone() };
-                let one_by_one = Bill::new(&crate::cost::estimate(&one_by_one), prices).usd();
-                print::line(&format!("at least {least} at AWS's default quota of {operation}, a fifth reserved"));
-                print::line(&format!(
-                    "findings that wait for it go one by one, as with --batch-fill 1: ${} a million",
-                    dollars(self.a_million(one_by_one))
-                ));
+        let Self { workload, estimate, bill, .. } = self;
+        if workload.findings > 0.0 {
+            self.print_findings();
+            self.print_time();
+        } else {
+            print::line("no findings");
+        }
+        if estimate.idle_hours > 0.0 {
+            let hours = [estimate.worker_hours, estimate.idle_hours].map(units);
+            print::line(&format!(
+                "{} worker hours, {} of them idle, which do not grow with findings",
+                hours[0], hours[1]
+            ));
+        }
+        print::line(&format!("prices: {REGION}, on demand, no free tier"));
+        if bill.usd() >= CENT {
+            self.print_largest();
+        }
+    }
+
+    /// What most of it is, and what would save most.
+    fn print_largest(&self) {
+        let Self { bill, saving, .. } = self;
+        let largest = bill.services.iter().max_by(|one, other| one.usd.total_cmp(&other.usd));
+        if let Some(ServiceSum { service, usd, .. }) = largest {
+            print::line(&format!("largest: {service}, ${} of ${}", dollars(*usd), dollars(bill.usd())));
+        }
+        match saving.filter(|saving| saving.usd >= CENT) {
+            Some(Saving { change: Change::Summary, usd }) => {
+                print::line(&format!("saves most: --arrival summary, ${}", dollars(usd)));
+            }
+            Some(Saving { change: Change::NoIdleHours, usd }) => {
+                print::line(&format!("saves most: fewer worker hours (MinTasks=0 on ECS), up to ${}", dollars(usd)));
+            }
+            None => {}
+        }
+    }
+
+    fn print_findings(&self) {
+        let Self { workload, bill, .. } = self;
+        let (findings, messages) = (counted(workload.findings, "finding"), counted(workload.messages(), "message"));
+        print::line(&format!("{findings} in {messages}, {} to a receive", workload.batch_fill));
+        match workload.actions.as_slice() {
+            [] => print::line("for each finding: recorded only"),
+            actions => {
+                let actions: Vec<_> = actions.iter().map(ToString::to_string).collect();
+                print::line(&format!("for each finding: {}", actions.join(", ")));
             }
         }
+        let per_finding = |part| bill.requests_of(part) / workload.findings;
+        print::line(&format!(
+            "requests per finding: {:.2} to receive, record and delete, {:.2} to act",
+            per_finding(Part::Work),
+            per_finding(Part::Action),
+        ));
     }
 
-    /// All of it, for programs.
-    pub fn as_json(&self) -> Value {
-        let Self { workload, estimate, bill, .. } = self;
-        let per_million = |usd: f64| rounded(self.a_million(usd));
-        let lines = bill.items.iter().map(|Item { line, usd }| {
-            json!({
-                "service": line.service,
-                "part": line.part.as_str(),
-                "call": if line.call.is_empty() { Value::Null } else { json!(line.call) },
-                "why": line.why,
-                "requests": rounded(line.requests),
-                "price": line.charge.to_string(),
-                "units": rounded(line.units),
-                "usd": rounded(*usd),
-                "usdPerMillion": per_million(*usd),
-            })
-        });
-        let services = bill.services.iter().map(|ServiceSum { service, requests, usd }| {
-            let (requests, per_million, usd) = (rounded(*requests), per_million(*usd), rounded(*usd));
-            json!({ "service": service, "requests": requests, "usd": usd, "usdPerMillion": per_million })
-        });
-        let prices = self.prices().map(
-            |Price { key, usd, per, source, .. }| json!({ "price": key, "usd": usd, "per": per, "source": source }),
-        );
-        let limit = match estimate.limit {
-            Limit::Quota(operation) => operation.as_str(),
-            Limit::Processor => "processor",
-        };
-        json!({
-            "findings": workload.findings,
-            "messages": rounded(workload.messages()),
-            "duplicates": workload.duplicates,
-            "batchFill": workload.batch_fill,
-            "actions": workload.actions.iter().map(|action| action.as_str()).collect::<Vec<_>>(),
-            "arrival": workload.arrival.as_str(),
-            "seconds": rounded(estimate.seconds),
-            "limitedBy": limit,
-            "lines": lines.collect::<Vec<_>>(),
-            "services": services.collect::<Vec<_>>(),
-            "total": {
-                "requests": rounded(bill.requests()),
-                "usd": rounded(bill.usd()),
-                "usdPerMillion": per_million(bill.usd()),
-            },
-            "region": REGION,
-            "prices": prices.collect::<Vec<_>>(),
-        })
+    fn print_time(&self) {
+        let least = time(self.estimate.seconds);
+        match self.estimate.limit {
+            Limit::Cpu => print::line(&format!("about {least} on the CPU of one small task (0.25 vCPU)")),
+            Limit::Quota(operation) => {
+                print::line(&format!("at least {least}: AWS's default quota of {operation}, a fifth reserved"));
+            }
+        }
+        let [alone, now] = [self.one_by_one.as_ref().unwrap_or(&self.bill), &self.bill].map(|bill| dollars(bill.usd()));
+        if alone != now {
+            print::line(&format!(
+                "at that quota findings end one by one: expect ${alone}, not ${now} (--batch-fill 1)"
+            ));
+        }
     }
 
-    /// Dollars for a million findings, of dollars for all.
-    fn a_million(&self, usd: f64) -> f64 {
-        usd / self.workload.findings * 1e6
+    /// All that it costs is for findings: a million of them cost in proportion.
+    fn grows_with_findings(&self) -> bool {
+        self.workload.findings > 0.0 && self.estimate.idle_hours <= 0.0
+    }
+
+    /// Dollars for a million findings, of dollars for all; `None` where idle hours are in them.
+    pub fn per_million(&self, usd: f64) -> Option<f64> {
+        self.grows_with_findings().then(|| usd / self.workload.findings * 1e6)
     }
 }
 
-/// To a millionth: a single request costs less than that.
-fn rounded(number: f64) -> f64 {
-    (number * 1e6).round() / 1e6
+/// Prints the table with these columns of numbers, which are never broken.
+fn finish(mut table: Table, numbers: impl IntoIterator<Item = usize> + Clone) {
+    print::right(&mut table, numbers.clone());
+    for column in numbers {
+        print::whole(&mut table, column);
+    }
+    print::line(&table.to_string());
+}
+
+/// So many of them: `1 finding`, `1,000 findings`.
+fn counted(number: f64, noun: &str) -> String {
+    let number = whole(number);
+    if number == "1" { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A whole number with commas: `1,428,571`.

@@ -5,6 +5,7 @@ mod ask;
 mod audit;
 mod bar;
 mod cost;
+mod cost_json;
 mod cost_print;
 #[cfg(feature = "sandbox")]
 mod demo;

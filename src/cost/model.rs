@@ -2,7 +2,7 @@
 //!
 //! The lines follow `src/worker/` and `src/ledger/dynamodb/`. A message is received and deleted in a batch; its finding is claimed by one
 //! `INSERT`, which DynamoDB bills for a duplicate too, although it is refused; work that cannot be told afterwards is announced by one
-//! `UPDATE`, and another ends it. Where the truth hangs on the moment, the line is the dear side of it: each duplicate is taken to ask
+//! `UPDATE`, and another ends it. Where the truth hangs on the moment, the line is the upper bound: each duplicate is taken to ask
 //! the ledger, although one that comes while its finding is in hand asks nobody.
 //!
 //! No kind of request is larger than what is billed as one: ten notifications of 1.5 KB fit in SQS's 64 KB. The index `attention` is
@@ -32,8 +32,8 @@ const HOUR: f64 = 3600.0;
 /// A twelfth of a year of 365 days, as AWS's calculators have it.
 const MONTH: f64 = 730.0 * HOUR;
 
-/// Write units of a worker's note: one of the table, two of the index, whose sort key moves (`ledger/dynamodb/presence.rs`).
-const NOTE_UNITS: f64 = 3.0;
+/// Write units of a worker's heartbeat: one of the table, two of the index, whose sort key moves (`ledger/dynamodb/presence.rs`).
+const HEARTBEAT_UNITS: f64 = 3.0;
 
 /// A small task of `infra/service.yaml`.
 const TASK_VCPU: f64 = 0.25;
@@ -73,7 +73,7 @@ pub struct Line {
     pub service: &'static str,
     /// AWS's name of the call; empty for what is billed without one.
     pub call: &'static str,
-    /// What it is for.
+    /// What it is for, in 19 characters at most: a table of 80 columns has no more room.
     pub why: String,
     /// Requests, an average: not whole.
     pub requests: f64,
@@ -88,8 +88,8 @@ pub struct Line {
 pub enum Limit {
     /// The budget of an API operation: AWS's default quota less the reserve.
     Quota(Operation),
-    /// A small task's processor.
-    Processor,
+    /// The CPU of a small task.
+    Cpu,
 }
 
 /// The requests of a workload.
@@ -97,26 +97,33 @@ pub enum Limit {
 pub struct Estimate {
     /// In the order of the way: topic, queue, ledger, AWS IoT, the worker itself.
     pub lines: Vec<Line>,
-    /// How long the work takes at least, seconds.
+    /// How long the work takes, seconds: at least so long where a quota limits it, some so long where the CPU does.
     pub seconds: f64,
+    /// CPU time of all of it, seconds of a whole virtual CPU: about so much, as with one action each. Recording only takes less.
+    pub cpu_seconds: f64,
     /// What it takes so long for.
     pub limit: Limit,
+    /// Hours that workers run.
+    pub worker_hours: f64,
+    /// Those of them that there is nothing to do.
+    pub idle_hours: f64,
 }
 
-/// Reckons. `workload` has no [`Workload::problems`].
+/// Estimates. `workload` has no [`Workload::problems`].
 pub fn estimate(workload: &Workload) -> Estimate {
     let (seconds, limit) = least_time(workload);
     let busy = seconds / HOUR;
-    let hours = workload.worker_hours.max(busy);
+    let worker_hours = workload.worker_hours.max(busy);
+    let idle_hours = worker_hours - busy;
     let mut lines = Lines::default();
     lines.arrive(workload);
     lines.receive(workload);
     lines.record(workload);
     lines.act(workload);
     lines.reserve(paced(&workload.actions).len(), seconds);
-    lines.run(hours, hours - busy);
+    lines.run(worker_hours, idle_hours);
     lines.keep(workload);
-    Estimate { lines: lines.0, seconds, limit }
+    Estimate { lines: lines.0, seconds, cpu_seconds: cpu_time(workload), limit, worker_hours, idle_hours }
 }
 
 /// What is billed, and how much of it.
@@ -144,15 +151,15 @@ impl Lines {
         let messages = workload.messages();
         match workload.arrival {
             Arrival::Sns => {
-                self.each(Part::Feed, "SNS.Publish", "each message, by Device Defender", messages, Charge::SnsPublish);
-                // Whether these are billed is UNCONFIRMED: the dear side.
-                self.each(Part::Feed, "SQS.SendMessage", "each message, by SNS", messages, Charge::SqsRequest);
+                self.each(Part::Feed, "SNS.Publish", "by Device Defender", messages, Charge::SnsPublish);
+                // Whether these are billed is UNCONFIRMED: an upper bound.
+                self.each(Part::Feed, "SQS.SendMessage", "by SNS to the queue", messages, Charge::SqsRequest);
             }
             Arrival::Summary => {
-                let (why, sends) = ("the summary's findings", messages / queue::BATCH as f64);
+                let (why, sends) = ("summary's findings", messages / queue::BATCH as f64);
                 self.each(Part::Work, "SQS.SendMessageBatch", why, sends, Charge::SqsRequest);
                 let pages = messages / f64::from(mitigation::PAGE);
-                let where_it_is = "how far the summary is";
+                let where_it_is = "summary's progress";
                 self.each(Part::Work, "DynamoDB.BatchExecuteStatement", where_it_is, pages, Charge::DynamodbWrite);
                 self.each(Part::Work, "IoT.ListAuditFindings", why, pages, Charge::IotCall);
             }
@@ -177,11 +184,11 @@ impl Lines {
         };
         write(Part::Work, "claims: INSERT", findings, claims, begun);
         // Billed by the record that is there (developer guide, "Working with items").
-        write(Part::Work, "duplicates: INSERT, refused", duplicates, claims, ended);
+        write(Part::Work, "duplicates, refused", duplicates, claims, ended);
         write(Part::Work, "ends: UPDATE", findings, updates, ended);
-        write(Part::Action, "intents: UPDATE before a change", announced, updates, ended);
+        write(Part::Action, "intents: UPDATE", announced, updates, ended);
         if count(workload, |takes| takes.locked) > 0.0 {
-            let (why, writes) = ("locks, and their release", 2.0 * findings);
+            let (why, writes) = ("locks and releases", 2.0 * findings);
             self.each(Part::Action, "DynamoDB.UpdateItem", why, writes, Charge::DynamodbWrite);
         }
     }
@@ -195,7 +202,9 @@ impl Lines {
             let (requests, charge) = (workload.findings * times, charge(operation));
             let (part, service, call) = (Part::Action, "IoT", operation.as_str());
             let why = "the action's own".to_owned();
-            self.0.push(Line { part, service, call, why, requests, charge, units: requests });
+            if requests > 0.0 {
+                self.0.push(Line { part, service, call, why, requests, charge, units: requests });
+            }
         }
         let published = workload.findings * count(workload, |takes| takes.published);
         self.each(Part::Action, "SNS.Publish", "the action's own", published, Charge::SnsPublish);
@@ -204,29 +213,29 @@ impl Lines {
     /// Each worker reserves slots for what it calls, for as long as it calls: it reads the timeline, then moves it on.
     fn reserve(&mut self, operations: usize, seconds: f64) {
         let n = operations as f64 * seconds * measured::RESERVATIONS_A_SECOND;
-        self.each(Part::Time, "DynamoDB.GetItem", "the shared budgets as they stand", n, Charge::DynamodbRead);
-        self.each(Part::Time, "DynamoDB.UpdateItem", "slots of the shared budgets", n, Charge::DynamodbWrite);
+        self.each(Part::Time, "DynamoDB.GetItem", "shared budget, read", n, Charge::DynamodbRead);
+        self.each(Part::Time, "DynamoDB.UpdateItem", "shared budget slots", n, Charge::DynamodbWrite);
     }
 
     fn run(&mut self, hours: f64, idle: f64) {
         let config = WorkerConfig::new("", Origin::default());
         let polls = idle * HOUR / config.poll_wait.as_secs_f64() * config.pollers as f64;
-        self.each(Part::Time, "SQS.ReceiveMessage", "long polls of idle workers", polls, Charge::SqsRequest);
-        let notes = hours * HOUR / ANNOUNCE_EVERY.as_secs_f64();
-        let billed = (Charge::DynamodbWrite, notes * NOTE_UNITS);
-        self.add(Part::Time, "DynamoDB.UpdateItem", "notes that workers are there", notes, billed);
+        self.each(Part::Time, "SQS.ReceiveMessage", "idle long polls", polls, Charge::SqsRequest);
+        let heartbeats = hours * HOUR / ANNOUNCE_EVERY.as_secs_f64();
+        let billed = (Charge::DynamodbWrite, heartbeats * HEARTBEAT_UNITS);
+        self.add(Part::Time, "DynamoDB.UpdateItem", "workers' heartbeats", heartbeats, billed);
         let vcpu = (Charge::FargateVcpu, hours * TASK_VCPU);
-        self.add(Part::Time, "Fargate", format!("a small Arm task, {TASK_VCPU} vCPU"), 0.0, vcpu);
+        self.add(Part::Time, "Fargate", format!("Arm task, {TASK_VCPU} vCPU"), 0.0, vcpu);
         let memory = (Charge::FargateMemory, hours * TASK_GB);
-        self.add(Part::Time, "Fargate", format!("a small Arm task, {TASK_GB} GB"), 0.0, memory);
+        self.add(Part::Time, "Fargate", format!("Arm task, {TASK_GB} GB"), 0.0, memory);
     }
 
     fn keep(&mut self, workload: &Workload) {
         let bytes = record_bytes(workload.actions.len()) + ITEM_OVERHEAD;
         let gb_months = workload.findings * bytes / GIB * (RETENTION.as_secs_f64() / MONTH);
-        let why = format!("records, kept for {} days", RETENTION.as_secs() / 86_400);
+        let why = format!("records, {} days", RETENTION.as_secs() / 86_400);
         self.add(Part::Time, "DynamoDB", why, 0.0, (Charge::DynamodbStorage, gb_months));
-        self.add(Part::Time, "DynamoDB", "their point-in-time recovery", 0.0, (Charge::DynamodbBackup, gb_months));
+        self.add(Part::Time, "DynamoDB", "continuous backup", 0.0, (Charge::DynamodbBackup, gb_months));
     }
 }
 
@@ -258,17 +267,21 @@ fn paced(actions: &[ActionType]) -> BTreeMap<Operation, f64> {
     calls
 }
 
+/// CPU time of the work, seconds: as with one action each. That is an upper bound where findings are recorded only, and with more actions it
+/// is the quotas that bound the work.
+fn cpu_time(workload: &Workload) -> f64 {
+    workload.findings * measured::CPU_OF_A_FINDING + workload.duplicate_messages() * measured::CPU_OF_A_DUPLICATE
+}
+
 /// How long the work takes at AWS's default quotas, less the reserve, on one small task; and what for.
 fn least_time(workload: &Workload) -> (f64, Limit) {
-    let processor =
-        workload.findings * measured::CPU_OF_A_FINDING + workload.duplicate_messages() * measured::CPU_OF_A_DUPLICATE;
     let budgets = BudgetConfig::default();
     let quotas = paced(&workload.actions)
         .into_iter()
         .map(|(operation, times)| (workload.findings * times / budgets.rate(operation), Limit::Quota(operation)));
-    let all = quotas.chain([(processor / TASK_VCPU, Limit::Processor)]);
+    let all = quotas.chain([(cpu_time(workload) / TASK_VCPU, Limit::Cpu)]);
     // Of equal ones the first.
-    all.fold((0.0, Limit::Processor), |most, one| if one.0 > most.0 { one } else { most })
+    all.fold((0.0, Limit::Cpu), |most, one| if one.0 > most.0 { one } else { most })
 }
 
 #[cfg(test)]
@@ -288,7 +301,7 @@ mod tests {
     #[test]
     fn a_duplicate_costs_its_share_of_a_receive_and_a_delete_and_one_refused_write() {
         let with = estimate(&Workload { duplicates: 0.5, ..million() });
-        let (requests, units) = of(&with, "duplicates: INSERT, refused");
+        let (requests, units) = of(&with, "duplicates, refused");
         assert_eq!((requests, units), (1e6 / 16.0, 2e6), "two units each, for the record that is there has 1.5 kB");
         let receives = |estimate: &Estimate| {
             let receives = estimate.lines.iter().filter(|line| line.call == "ReceiveMessage");
@@ -313,7 +326,7 @@ mod tests {
         let actions = [actions, vec![ActionType::PublishFindingToSns]].concat();
         let three = estimate(&Workload { actions, ..million() });
         assert_eq!((of(&three, "claims: INSERT").1, of(&three, "ends: UPDATE").1), (2e6, 3e6));
-        assert_eq!(of(&three, "intents: UPDATE before a change").1, 6e6, "both but the certificate's");
+        assert_eq!(of(&three, "intents: UPDATE").1, 6e6, "both but the certificate's");
     }
 
     #[test]
@@ -325,22 +338,22 @@ mod tests {
             deactivated.limit,
             Limit::Quota(Operation::UpdateCertificate | Operation::DescribeCertificate)
         ));
-        assert!((of(&deactivated, "a small Arm task, 0.25 vCPU").1 - 125_000.0 / 3600.0 / 4.0).abs() < 1e-9);
+        assert!((of(&deactivated, "Arm task, 0.25 vCPU").1 - 125_000.0 / 3600.0 / 4.0).abs() < 1e-9);
         let recorded = estimate(&Workload { actions: Vec::new(), ..million() });
-        let a_quarter_of_a_processor = 4e6 * measured::CPU_OF_A_FINDING;
-        assert_eq!((recorded.seconds, recorded.limit), (a_quarter_of_a_processor, Limit::Processor));
-        assert!(recorded.lines.iter().all(|line| line.service != "IoT" && line.why != "slots of the shared budgets"));
+        let a_quarter_of_a_cpu = 4e6 * measured::CPU_OF_A_FINDING;
+        assert_eq!((recorded.seconds, recorded.limit), (a_quarter_of_a_cpu, Limit::Cpu));
+        assert!(recorded.lines.iter().all(|line| line.service != "IoT" && line.why != "shared budget slots"));
     }
 
     #[test]
-    fn a_worker_that_stands_by_polls_and_says_that_it_is_there() {
+    fn a_worker_that_stands_by_polls_and_sends_heartbeats() {
         let standing = estimate(&Workload { worker_hours: 730.0, findings: 1.0, ..million() });
-        let (polls, _) = of(&standing, "long polls of idle workers");
+        let (polls, _) = of(&standing, "idle long polls");
         assert!((polls - 4.0 * 3.0 * 60.0 * 730.0).abs() < 1.0, "4 pollers, 3 polls a minute, not {polls}");
-        let (notes, units) = of(&standing, "notes that workers are there");
+        let (notes, units) = of(&standing, "workers' heartbeats");
         assert_eq!((notes.round(), units.round()), (131_400.0, 394_200.0));
         let working = estimate(&million());
-        assert!(working.lines.iter().all(|line| line.why != "long polls of idle workers"));
+        assert!(working.lines.iter().all(|line| line.why != "idle long polls"));
     }
 
     #[test]

@@ -13,18 +13,18 @@ pub struct Price {
     pub charge: Charge,
     /// Its name for `--price`.
     pub key: &'static str,
-    /// US dollars for `units` of it.
+    /// US dollars for `per_units` of it.
     pub usd: f64,
-    /// What the dollars are for, in words: `million requests of up to 64 KB`.
-    pub per: &'static str,
-    /// How many units that is.
-    pub units: f64,
+    /// How many units the dollars are for: a million, or one.
+    pub per_units: f64,
+    /// What is counted: `requests (64 KB)`, where a larger one counts as several.
+    pub unit: &'static str,
     /// Who says so, and when. One that no primary source confirms says UNCONFIRMED.
     pub source: &'static str,
 }
 
 macro_rules! prices {
-    ($($charge:ident $doc:literal $key:literal $usd:literal $units:literal $per:literal $source:literal;)+) => {
+    ($($charge:ident $doc:literal $key:literal $usd:literal $units:literal $unit:literal $source:literal;)+) => {
         /// What is charged for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Charge {
@@ -33,7 +33,7 @@ macro_rules! prices {
 
         /// Every price.
         pub static PRICES: &[Price] = &[$(
-            Price { charge: Charge::$charge, key: $key, usd: $usd, per: $per, units: $units, source: $source },
+            Price { charge: Charge::$charge, key: $key, usd: $usd, per_units: $units, unit: $unit, source: $source },
         )+];
 
         impl Charge {
@@ -46,16 +46,16 @@ macro_rules! prices {
 
 prices! {
     SnsPublish "A publication to a standard topic."
-        "sns-publish" 0.50 1e6 "million messages of up to 64 KB"
+        "sns-publish" 0.50 1e6 "messages (64 KB)"
         "AWS price list 2026-10; factualminds.com 2026";
     SqsRequest "A request to a standard queue."
-        "sqs-request" 0.40 1e6 "million requests of up to 64 KB"
+        "sqs-request" 0.40 1e6 "requests (64 KB)"
         "AWS price list 2026-10; factualminds.com 2026-06";
     DynamodbWrite "A write unit of a table on demand."
-        "dynamodb-write" 0.625 1e6 "million write units of 1 KB"
+        "dynamodb-write" 0.625 1e6 "write units (1 KB)"
         "AWS price list 2026-10";
-    DynamodbRead "A read unit of a table on demand."
-        "dynamodb-read" 0.125 1e6 "million consistent reads of up to 4 KB"
+    DynamodbRead "A consistent read unit of a table on demand."
+        "dynamodb-read" 0.125 1e6 "reads (4 KB)"
         "AWS price list 2026-10";
     DynamodbStorage "What a table holds."
         "dynamodb-storage" 0.25 1.0 "GB-month"
@@ -64,12 +64,12 @@ prices! {
         "dynamodb-backup" 0.20 1.0 "GB-month"
         "UNCONFIRMED";
     IotRegistry "A call of the registry of things."
-        "iot-registry" 1.25 1e6 "million calls"
+        "iot-registry" 1.25 1e6 "calls"
         "public pricing notes 2025-01, UNCONFIRMED";
     IotCall "A call of AWS IoT that is no registry operation, or of Device Defender."
-        "iot-call" 0.0 1e6 "million calls"
+        "iot-call" 0.0 1e6 "calls"
         "not among AWS's metered operations; UNCONFIRMED";
-    FargateVcpu "A processor of an Arm task."
+    FargateVcpu "A virtual CPU of an Arm task."
         "fargate-vcpu" 0.03238 1.0 "vCPU-hour"
         "vantage.sh, fortem.dev 2026";
     FargateMemory "Memory of an Arm task."
@@ -77,7 +77,7 @@ prices! {
         "vantage.sh, fortem.dev 2026";
 }
 
-/// The prices in force: the table's, unless told otherwise.
+/// The prices in force: the table's, unless `--price` says otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prices(Vec<Price>);
 
@@ -87,7 +87,17 @@ impl Default for Prices {
     }
 }
 
-/// A price that differs from the table's: `sqs-request=0.45`, in the table's unit.
+impl Price {
+    /// What the dollars are for, in words: `million requests (64 KB)`, `GB-month`.
+    pub fn per(&self) -> String {
+        if self.per_units > 1.0 { format!("million {}", self.unit) } else { self.unit.to_owned() }
+    }
+}
+
+/// The source of a price that somebody gave.
+const FROM_OPTION: &str = "from --price";
+
+/// A price that differs from the table's: `sqs-request=0.45`, US dollars for as many units as in the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OtherPrice {
     charge: Charge,
@@ -108,7 +118,7 @@ impl FromStr for OtherPrice {
         })?;
         let usd: f64 = usd.parse().unwrap_or(f64::NAN);
         if !(0.0..=HIGHEST).contains(&usd) {
-            return Err(format!("write US dollars for a {} after {key}=, from 0 to {HIGHEST}", known.per));
+            return Err(format!("write US dollars for a {} after {key}=, from 0 to {HIGHEST}", known.per()));
         }
         Ok(Self { charge: known.charge, usd })
     }
@@ -120,7 +130,7 @@ impl Prices {
         let mut prices = Self::default();
         for other in others {
             if let Some(price) = prices.0.get_mut(other.charge.index()) {
-                (price.usd, price.source) = (other.usd, "as told");
+                (price.usd, price.source) = (other.usd, FROM_OPTION);
             }
         }
         prices
@@ -135,7 +145,7 @@ impl Prices {
     /// US dollars for so many units.
     pub fn usd(&self, charge: Charge, units: f64) -> f64 {
         let price = self.of(charge);
-        units / price.units * price.usd
+        units / price.per_units * price.usd
     }
 }
 
@@ -154,7 +164,7 @@ mod tests {
         for price in PRICES {
             assert_eq!(Prices::default().of(price.charge).key, price.key);
             assert!(price.source.contains("202") || price.source.contains("UNCONFIRMED"), "{}", price.key);
-            assert!(price.usd >= 0.0 && price.units >= 1.0, "{}", price.key);
+            assert!(price.usd >= 0.0 && [1.0, 1e6].contains(&price.per_units), "{}", price.key);
         }
     }
 
@@ -163,7 +173,7 @@ mod tests {
         let prices = Prices::with(&["sqs-request=0.48".parse().unwrap()]);
         assert!((prices.usd(Charge::SqsRequest, 2e6) - 0.96).abs() < 1e-12);
         assert!((prices.usd(Charge::SnsPublish, 2e6) - 1.0).abs() < 1e-12);
-        assert_eq!(prices.of(Charge::SqsRequest).source, "as told");
+        assert_eq!(prices.of(Charge::SqsRequest).source, "from --price");
         for (wrong, sentence) in [
             ("sqs-request", "KEY=USD"),
             ("sqs=1", "is no price; write one of sns-publish, sqs-request"),

@@ -1,9 +1,9 @@
-//! What is to be reckoned.
+//! What is to be estimated.
 
 use crate::finding::ActionType;
 use crate::queue::BATCH;
 
-/// The most findings that are reckoned with: a million million.
+/// The most findings that are estimated: a million million.
 pub const MOST_FINDINGS: f64 = 1e12;
 
 /// The largest part of messages that may be duplicates: a hundred messages for each finding.
@@ -34,7 +34,7 @@ impl Arrival {
 /// Findings that come at once, as an audit yields them, and one worker that takes them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
-    /// Different findings: each is recorded once. From 1 to [`MOST_FINDINGS`].
+    /// Different findings: each is recorded once. A whole number up to [`MOST_FINDINGS`]; 0 where workers only stand by.
     pub findings: f64,
     /// The part of all messages that bring a finding which another message brought before. From 0 to [`MOST_DUPLICATES`].
     pub duplicates: f64,
@@ -78,27 +78,40 @@ impl Workload {
         let whole = self.findings.fract() == 0.0;
         let checks = [
             (
-                whole && (1.0..=MOST_FINDINGS).contains(&self.findings),
-                format!("--findings is {}: write a whole number from 1 to {MOST_FINDINGS:e}", self.findings),
+                whole && (0.0..=MOST_FINDINGS).contains(&self.findings),
+                format!("--findings is {}: write a whole number from 0 to {MOST_FINDINGS:e}", told(self.findings)),
+            ),
+            (
+                self.findings != 0.0 || self.worker_hours != 0.0,
+                "--findings is 0, which costs nothing: write 1 or more, or --worker-hours for workers that stand by"
+                    .to_owned(),
             ),
             (
                 (0.0..=MOST_DUPLICATES).contains(&self.duplicates),
                 format!(
                     "--duplicates is {}: write the part of all messages that are duplicates, from 0 to {MOST_DUPLICATES}, such as 0.3",
-                    self.duplicates
+                    told(self.duplicates)
                 ),
             ),
             (
                 (1.0..=BATCH as f64).contains(&self.batch_fill),
-                format!("--batch-fill is {}: write the messages of one receive, from 1 to {BATCH}", self.batch_fill),
+                format!(
+                    "--batch-fill is {}: write the messages of one receive, from 1 to {BATCH}",
+                    told(self.batch_fill)
+                ),
             ),
             (
                 (0.0..=MOST_HOURS).contains(&self.worker_hours),
-                format!("--worker-hours is {}: write hours from 0 to {MOST_HOURS:e}", self.worker_hours),
+                format!("--worker-hours is {}: write hours from 0 to {MOST_HOURS:e}", told(self.worker_hours)),
             ),
         ];
         checks.into_iter().filter(|(fits, _)| !fits).map(|(_, sentence)| sentence).collect()
     }
+}
+
+/// A number as a sentence has it: one of many digits by its power of ten.
+fn told(number: f64) -> String {
+    if number == 0.0 || (1e-6..1e15).contains(&number.abs()) { number.to_string() } else { format!("{number:e}") }
 }
 
 #[cfg(test)]
@@ -119,6 +132,7 @@ mod tests {
             (Workload { findings: 0.0, ..fine.clone() }, "--findings"),
             (Workload { findings: 1.5, ..fine.clone() }, "--findings"),
             (Workload { findings: f64::NAN, ..fine.clone() }, "--findings"),
+            (Workload { findings: -1.0, ..fine.clone() }, "--findings"),
             (Workload { findings: 1e13, ..fine.clone() }, "--findings"),
             (Workload { duplicates: 1.0, ..fine.clone() }, "--duplicates"),
             (Workload { duplicates: -0.1, ..fine.clone() }, "--duplicates"),
@@ -130,5 +144,13 @@ mod tests {
             let problems = wrong.problems();
             assert!(problems.len() == 1 && problems[0].starts_with(option), "{problems:?}");
         }
+        let standing = Workload { findings: 0.0, worker_hours: 730.0, ..fine };
+        assert!(standing.problems().is_empty(), "a month without findings: {:?}", standing.problems());
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_is_told_in_few_characters() {
+        let told: Vec<_> = [1e300, 1e-300, -1e20, 11.0, -0.5, f64::NAN].map(told).into();
+        assert_eq!(told, ["1e300", "1e-300", "-1e20", "11", "-0.5", "NaN"]);
     }
 }

@@ -1,4 +1,4 @@
-//! A worker in this process over the embedded AWS, and what it called: what `fleetwarden cost` reckons with is held against it.
+//! A worker in this process over the embedded AWS, and what it called: what `fleetwarden cost` estimates is held against it.
 
 use super::bench::Bench;
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -1,4 +1,4 @@
-//! What `fleetwarden cost` reckons with, held against a real worker: the calls that it makes, and the size of what it writes.
+//! What `fleetwarden cost` estimates, held against a real worker: the calls that it makes, and the size of what it writes.
 
 use super::cost_bench::{About, LIFTED, Load, Seen, work};
 use fleetwarden::cost::{Charge, Estimate, Line, Part, Workload, estimate};
@@ -42,12 +42,12 @@ fn holds(seen: &Seen, actions: &[ActionType]) {
     for (service, call) in kinds {
         let lines = own(&estimate).filter(|line| (line.service, line.call) == (&service, &call));
         let (expected, called) = (lines.fold(0.0, |sum, line| sum + line.requests), seen.calls_of(&service, &call));
-        println!("{service}.{call}: {called} calls, {expected:.1} reckoned");
+        println!("{service}.{call}: {called} calls, {expected:.1} estimated");
         let (part, calls) = match call.as_str() {
             "BatchExecuteStatement" => (0.45, 12.0),
             "DeleteMessageBatch" => (0.3, 12.0),
             "ListAuditFindings" | "DescribeAuditFinding" => (0.0, 8.0),
-            // Notes that the worker is there: when it comes, every 20 s, and when it goes.
+            // Heartbeats: when it comes, every 20 s, and when it goes.
             "UpdateItem" => (0.0, 8.0),
             _ => (0.0, 0.01),
         };
@@ -65,12 +65,12 @@ fn the_sizes_hold(seen: &Seen, estimate: &Estimate) {
     assert_eq!(units(estimate, "ends: UPDATE"), written as f64, "write units of records such as {}", seen.records[0]);
     // 100 bytes for each item, 120 days of 730/24 days.
     let gb_months = seen.findings * (mean + 100.0) / f64::from(1 << 30) * 120.0 * 24.0 / 730.0;
-    let stored = units(estimate, "records, kept");
+    let stored = units(estimate, "records, ");
     assert!((stored / gb_months - 1.0).abs() < 0.1, "{stored} GB-months, not {gb_months}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_calls_what_is_reckoned_for_the_batch_fill_that_it_saw() {
+async fn a_worker_calls_what_is_estimated_for_the_batch_fill_that_it_saw() {
     let policy = policy("DEVICE_CERTIFICATE_SHARED_CHECK", "[{ type: UPDATE_DEVICE_CERTIFICATE }]");
     let about = About::Certificates;
     let seen = work(&Load { about, policy: &policy, findings: 490, again: 210, scale: LIFTED, seed: 7 }).await;
@@ -85,7 +85,7 @@ async fn a_worker_that_only_records_calls_nobody_but_queue_and_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn actions_that_are_announced_and_call_the_registry_or_a_topic_are_reckoned_with_that() {
+async fn actions_that_are_announced_and_call_the_registry_or_a_topic_are_estimated_with_that() {
     let actions = "[{ type: ADD_THINGS_TO_THING_GROUP, thing_groups: [Quarantine] }, { type: UPDATE_DEVICE_CERTIFICATE }, \
                    { type: PUBLISH_FINDING_TO_SNS, topic_arn: 'arn:aws:sns:us-east-1:123456789012:told' }]";
     let (about, policy) = (About::Certificates, policy("DEVICE_CERTIFICATE_SHARED_CHECK", actions));
@@ -99,7 +99,7 @@ async fn actions_that_are_announced_and_call_the_registry_or_a_topic_are_reckone
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policys_lock_is_reckoned_as_two_writes() {
+async fn a_policys_lock_is_estimated_as_two_writes() {
     let actions = "[{ type: REPLACE_DEFAULT_POLICY_VERSION, template: BLANK_POLICY }]";
     let (about, policy) = (About::Policies, policy("IOT_POLICY_OVERLY_PERMISSIVE_CHECK", actions));
     let seen = work(&Load { about, policy: &policy, findings: 150, again: 0, scale: LIFTED, seed: 10 }).await;
@@ -107,7 +107,7 @@ async fn a_policys_lock_is_reckoned_as_two_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_a_budget_paces_the_work_findings_end_one_by_one_which_a_batch_fill_of_one_reckons() {
+async fn where_a_budget_paces_the_work_findings_end_one_by_one_which_a_batch_fill_of_one_estimates() {
     let policy = policy("DEVICE_CERTIFICATE_SHARED_CHECK", "[{ type: UPDATE_DEVICE_CERTIFICATE }]");
     let about = About::Certificates;
     // 16 certificates a second.
@@ -116,8 +116,8 @@ async fn where_a_budget_paces_the_work_findings_end_one_by_one_which_a_batch_fil
     assert!(deletes > 0.5 * seen.findings, "{deletes} deletes");
     let one_by_one = Workload { findings: seen.findings, batch_fill: 1.0, ..Workload::default() };
     let one_by_one = estimate(&one_by_one);
-    let reckoned = own(&one_by_one).filter(|line| line.service == "SQS").map(|line| line.requests).sum::<f64>();
+    let expected = own(&one_by_one).filter(|line| line.service == "SQS").map(|line| line.requests).sum::<f64>();
     let of_sqs = seen.calls.iter().filter(|((service, _), _)| service == "SQS");
     let called: f64 = of_sqs.map(|(_, calls)| calls).sum();
-    assert!(called <= reckoned, "{called} requests to SQS, not at most {reckoned}");
+    assert!(called <= expected, "{called} requests to SQS, not at most {expected}");
 }
