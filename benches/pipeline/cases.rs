@@ -25,9 +25,11 @@ const MEMORY: f64 = 64.0;
 /// The part of the arithmetic that must come true while the processor is not full: of runs of ten seconds, in the first of which a worker
 /// learns how much of the budgets it can use.
 const FOLLOWS: f64 = 0.8;
-/// The part of the machine, worker and endpoint together, from which on it counts as full, and the part of the one processor that the
-/// endpoint can use.
-const FULL: (f64, f64) = (0.8, 0.9);
+/// The part of the machine, worker and endpoint together, from which on work waits for a processor, and the part of the one processor that
+/// the endpoint can use.
+const FULL: (f64, f64) = (0.6, 0.9);
+/// Nothing is demanded of delays below so many milliseconds: a poll takes two beside the delay, for its answer to be made, sent and read.
+const CLEAR: u64 = 10;
 /// Messages of a case with delay: enough for ten seconds at the highest rate that a processor reaches.
 const DELAYED: (u64, u64) = (1_000, 120_000);
 
@@ -139,7 +141,7 @@ pub fn round_trips(arguments: &Arguments, delays: &[u64]) -> Result<Vec<Outcome>
             let processors = |time: Duration| time.as_secs_f64() / measured.took().as_secs_f64();
             let busy = (processors(measured.cpu()) + processors(measured.endpoint_cpu())) / all_processors;
             let is_full = busy >= FULL.0 || processors(measured.endpoint_cpu()) >= FULL.1;
-            let demand = if is_full { Demand::Nothing } else { Demand::AtLeast(FOLLOWS) };
+            let demand = if is_full || delay < CLEAR { Demand::Nothing } else { Demand::AtLeast(FOLLOWS) };
             outcomes.push(Outcome {
                 case,
                 figures: vec![
