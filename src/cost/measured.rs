@@ -28,7 +28,7 @@ pub const RECORD_BYTES: f64 = 1_150.0;
 pub const STEP_BYTES: f64 = 350.0;
 
 /// CPU time of the worker for a finding with one action, seconds: the release build took 0.27 to 0.45 ms in
-/// `cargo bench --bench pipeline -- --program <build>`, on cores of unequal leisure. A finding that is recorded only takes less.
+/// `cargo bench --bench pipeline -- --program <build>`, the more the busier the host was. A finding that is recorded only takes less.
 pub const CPU_OF_A_FINDING: f64 = 0.40e-3;
 
 /// CPU time of the worker for a duplicate, seconds: likewise.
