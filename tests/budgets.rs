@@ -101,11 +101,15 @@ async fn a_worker_that_is_alone_has_the_whole_budget_from_its_first_second_on() 
     assert!(times.len() >= 970, "{} slots in 10 s", times.len());
 }
 
-/// Calls of 64 callers in this time, each of whom makes one, which takes a hundredth of a second, and then waits for the other budget:
-/// 3,200 a second of each at most.
-async fn callers_that_take_their_time(budgets: &Arc<Budgets>, time: Duration) -> Vec<Instant> {
+fn in_the_last(time: Duration, times: &[Instant]) -> usize {
+    times.iter().filter(|at| at.elapsed() < time).count()
+}
+
+/// Calls of so many callers in this time, each of whom makes one, which takes a hundredth of a second, and then waits for the other budget:
+/// 50 a second of each at most.
+async fn callers_that_take_their_time(budgets: &Arc<Budgets>, callers: usize, time: Duration) -> Vec<Instant> {
     let end = Instant::now() + time;
-    let callers = (0..64).map(|_| {
+    let callers = (0..callers).map(|_| {
         let budgets = Arc::clone(budgets);
         tokio::spawn(async move {
             let mut times = Vec::new();
@@ -130,10 +134,44 @@ async fn callers_that_take_their_time(budgets: &Arc<Budgets>, time: Duration) ->
 async fn a_quota_far_above_what_a_worker_can_use_makes_it_no_slower() {
     for per_second in [1_000.0, 2_000.0, 20_000.0, 80_000.0] {
         let house = House::new(per_second);
-        let times = callers_that_take_their_time(&house.worker(1), seconds(20)).await;
-        let late = times.iter().filter(|at| at.elapsed() < seconds(15)).count();
+        let times = callers_that_take_their_time(&house.worker(1), 64, seconds(20)).await;
+        let late = in_the_last(seconds(15), &times);
         let expected = (per_second * 0.9).min(3_000.0);
         assert!(late as f64 >= 15.0 * expected, "{} a second of {per_second}", late / 15);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_worker_keeps_its_quota_beside_one_that_calls_now_and_then() {
+    for (per_second, pause) in
+        [(200.0, 50), (800.0, 50), (800.0, 1000), (2_000.0, 50), (2_000.0, 1000), (20_000.0, 1000)]
+    {
+        let house = House::new(per_second);
+        let (busy, other) = (house.worker(1), house.worker(2));
+        let now_and_then = tokio::spawn(async move {
+            while other.slot(OPERATION).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        });
+        let times = callers_that_take_their_time(&busy, 512, seconds(20)).await;
+        now_and_then.abort();
+        let late = in_the_last(seconds(15), &times) as f64 / 15.0;
+        assert!(late >= 0.9 * per_second, "{late} a second of {per_second}, beside a call each {pause} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_with_all_that_they_may_hold_use_a_quota_of_hundreds_together() {
+    for per_second in [200.0, 500.0] {
+        let house = House::new(per_second);
+        let (one, other) = (house.worker(1), house.worker(2));
+        let (one, other) = futures_util::future::join(
+            callers_that_take_their_time(&one, 512, seconds(20)),
+            callers_that_take_their_time(&other, 512, seconds(20)),
+        )
+        .await;
+        let late = [one, other].map(|times| in_the_last(seconds(15), &times) as f64 / 15.0);
+        assert!(late[0] + late[1] >= 0.85 * per_second, "{late:?} a second of {per_second}");
     }
 }
 

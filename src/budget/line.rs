@@ -165,7 +165,7 @@ impl Line {
         let reach = (PERIOD + timeline::lead(self.trip)) as f64;
         let ahead = ((seen.next_free - now) as f64 / reach).clamp(0.0, 1.0);
         self.others = match self.known {
-            Some((before, at)) if self.limited && now - at < 5 * SECOND => {
+            Some((before, at)) if now - at < 5 * SECOND => {
                 let since = (now - at).max(1) as f64;
                 let part = ((seen.next_free - before.next_free) as f64 / since).clamp(0.0, 1.0);
                 self.others + (part - self.others) * (1.0 - (-since / SECOND as f64 / MEMORY).exp())

@@ -24,11 +24,16 @@ const MARGIN: i64 = 80_000;
 /// still for so long.
 const HUNGER: i64 = 300_000;
 
-/// A worker that has the timeline to itself takes a slot at least so often for all of its reach, and spreads what it wants over it. Quotas
-/// up to 4,000 a second, which is more than a worker uses, are not concerned. At 20,000 calls a second the slots of 64 callers would
-/// otherwise all come within 3 ms, most of them while the callers are still at work on the call before, and then none for a period: the
-/// higher the quota, the slower the worker.
-const SPARSE: i64 = 250;
+/// A worker that has the timeline to itself reserves so many times what it wants, and spreads it over its reach, as long as slots are no
+/// further apart than this; quotas up to 100 a second are not concerned. At 20,000 calls a second the slots of 64 callers would otherwise
+/// all come within 3 ms, most of them while the callers are still at work on the call before, and then none for a period: the higher the
+/// quota, the slower the worker.
+const AHEAD: usize = 8;
+const SPARSE: i64 = 10_000;
+
+/// The part of the timeline from which on others are company, and slots are no longer spread: what lies between them is lost to all. Below
+/// it they are spread the less, the more others have.
+const COMPANY: f64 = 0.25;
 
 /// How much others may have reserved between the read of a timeline and the write, without the write being refused.
 const CROWD: i64 = 200_000;
@@ -113,9 +118,9 @@ pub(super) fn plan(seen: Option<&Timeline>, wish: &Wish) -> Plan {
     if first > latest {
         return Plan::Full { until: free - reach(wish) };
     }
-    let sparse = ((SPARSE as f64 * (1.0 - wish.others)) as i64).max(interval);
+    let sparse = ((SPARSE as f64 * (1.0 - wish.others / COMPANY).max(0.0)) as i64).max(interval);
     let room = |interval: i64| usize::try_from((latest - first) / interval + 1).unwrap_or(usize::MAX);
-    let wanted = if sparse > interval { wish.wanted.max(room(sparse)) } else { wish.wanted };
+    let wanted = if sparse > interval { wish.wanted.saturating_mul(AHEAD) } else { wish.wanted };
     let interval = ((latest - first) / i64::try_from(wanted).unwrap_or(i64::MAX).max(1)).clamp(interval, sparse);
     let slots = wanted.clamp(1, room(interval));
     let by = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(interval);
