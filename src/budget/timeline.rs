@@ -24,11 +24,16 @@ const MARGIN: i64 = 80_000;
 /// still for so long.
 const HUNGER: i64 = 300_000;
 
-/// A worker that has the timeline to itself reserves so many times what it wants, and spreads it over its reach, as long as slots are no
-/// further apart than this; quotas up to 100 a second are not concerned. At 20,000 calls a second the slots of 64 callers would otherwise
-/// all come within 3 ms, most of them while the callers are still at work on the call before, and then none for a period: the higher the
-/// quota, the slower the worker.
+/// A worker that has the timeline to itself reserves so many times what it wants, and spreads it over its reach. At 20,000 calls a second the
+/// slots of 64 callers would otherwise all come within 3 ms, most of them while the callers are still at work on the call before, and then
+/// none for a period: the higher the quota, the slower the worker.
 const AHEAD: usize = 8;
+
+/// What is reserved beyond what is wanted comes no closer than this: 4,000 calls a second are more than a worker makes, and whoever may
+/// make them all at once opens a connection for each, at some 80 KiB.
+const DENSE: i64 = 250;
+
+/// Slots are not spread further than this; quotas up to 100 a second are not concerned.
 const SPARSE: i64 = 10_000;
 
 /// The part of the timeline from which on others are company, and slots are no longer spread: what lies between them is lost to all. Below
@@ -120,7 +125,8 @@ pub(super) fn plan(seen: Option<&Timeline>, wish: &Wish) -> Plan {
     }
     let sparse = ((SPARSE as f64 * (1.0 - wish.others / COMPANY).max(0.0)) as i64).max(interval);
     let room = |interval: i64| usize::try_from((latest - first) / interval + 1).unwrap_or(usize::MAX);
-    let wanted = if sparse > interval { wish.wanted.saturating_mul(AHEAD) } else { wish.wanted };
+    let ahead = if sparse > interval { wish.wanted.saturating_mul(AHEAD).min(room(interval.max(DENSE))) } else { 0 };
+    let wanted = wish.wanted.max(ahead);
     let interval = ((latest - first) / i64::try_from(wanted).unwrap_or(i64::MAX).max(1)).clamp(interval, sparse);
     let slots = wanted.clamp(1, room(interval));
     let by = i64::try_from(slots).unwrap_or(i64::MAX).saturating_mul(interval);
