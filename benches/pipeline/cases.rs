@@ -16,7 +16,8 @@ const PART: Unit = Unit { scale: 100.0, digits: 0, name: " %" };
 const CPU: (f64, f64) = (0.25, 0.10);
 /// Requests for a finding, those of its action left out.
 const REQUESTS: f64 = 0.45;
-/// With more duplicates than this nothing is demanded of the requests for a finding: most of them are for its duplicates.
+/// With more duplicates than this most requests and most of the CPU time are theirs: nothing is demanded of the requests for a finding, and
+/// what a duplicate costs can be told.
 const MOSTLY_FINDINGS: f64 = 0.5;
 /// Seconds from 99 % to 100 %.
 const TAIL: f64 = 2.0;
@@ -56,11 +57,10 @@ pub fn costs(arguments: &Arguments) -> Result<Vec<Outcome>, Failure> {
         if duplicates == 0.0 {
             fresh = Some(each);
             figures.push(Figure::new("cpu_for_a_new_finding", each, MILLISECONDS, Demand::AtMost(CPU.0)));
-        } else if let Some(fresh) = fresh {
+        } else if let Some(fresh) = fresh.filter(|_| duplicates > MOSTLY_FINDINGS) {
+            // With fewer, it would be the small difference of two large figures that vary.
             let duplicate = (each - (1.0 - duplicates) * fresh) / duplicates;
-            // Of few duplicates the difference of two large figures tells little.
-            let demand = if duplicates >= 0.5 { Demand::AtMost(CPU.1) } else { Demand::Nothing };
-            figures.push(Figure::new("cpu_for_a_duplicate", duplicate, MILLISECONDS, demand));
+            figures.push(Figure::new("cpu_for_a_duplicate", duplicate, MILLISECONDS, Demand::AtMost(CPU.1)));
         }
         figures.extend(usual(&measured, duplicates));
         outcomes.push(Outcome { case: format!("{:.0} % duplicates", 100.0 * duplicates), figures });
