@@ -317,7 +317,8 @@ mod tests {
             Arc::new(Budgets::shared(&BudgetConfig::default(), &fleet))
         };
         let (others, own) = (join_the_fleet(1), join_the_fleet(2));
-        for (budgets, for_ms) in [(others, 1000), (Arc::clone(&own), 200)] {
+        // The others have just reserved the second that follows when this worker first looks.
+        for (budgets, for_ms) in [(others, 1250), (Arc::clone(&own), 1000)] {
             for _ in 0..100 {
                 let budgets = Arc::clone(&budgets);
                 tokio::spawn(async move { budgets.slot(UpdateCertificate).await });
