@@ -15,8 +15,11 @@ const BURST: i64 = 2;
 /// The most that a reservation comes early by chance.
 const EAGER: i64 = PERIOD * 2 / 3;
 
-/// How fast the part that others have is forgotten.
+/// Over how many seconds the part that others have is averaged; sooner, over as long as they were watched.
 const MEMORY: f64 = 2.0;
+
+/// A first look shows somebody's second at its beginning or at its end: it counts for so many seconds of watching.
+const GLANCE: f64 = 0.25;
 
 /// Without the ledger a worker goes on at the rate that it had last, and at least at this part of the budget.
 const ALONE: f64 = 0.05;
@@ -33,6 +36,8 @@ pub(super) struct Line {
     limited: bool,
     /// The part of the timeline that others had lately.
     others: f64,
+    /// Seconds for which they were watched, [`MEMORY`] at most.
+    watched: f64,
     /// The last reservation's slots are further apart than they need be.
     spread: bool,
     /// Slots taken since the last reservation, and when that was.
@@ -70,6 +75,7 @@ impl Line {
             known: None,
             limited: false,
             others: 0.0,
+            watched: 0.0,
             spread: false,
             taken: 0,
             reserved_at: i64::MIN / 2,
@@ -164,15 +170,17 @@ impl Line {
         };
         let reach = (PERIOD + timeline::lead(self.trip)) as f64;
         let ahead = ((seen.next_free - now) as f64 / reach).clamp(0.0, 1.0);
-        self.others = match self.known {
+        match self.known {
             Some((before, at)) if now - at < 5 * SECOND => {
-                let since = (now - at).max(1) as f64;
-                let part = ((seen.next_free - before.next_free) as f64 / since).clamp(0.0, 1.0);
-                self.others + (part - self.others) * (1.0 - (-since / SECOND as f64 / MEMORY).exp())
+                let since = (now - at).max(1);
+                let part = ((seen.next_free - before.next_free) as f64 / since as f64).clamp(0.0, 1.0);
+                let since = since as f64 / SECOND as f64;
+                self.others += (part - self.others) * since / (self.watched + since);
+                self.watched = (self.watched + since).min(MEMORY);
             }
             // First look for a while: what is reserved, others have.
-            _ => ahead,
-        };
+            _ => (self.others, self.watched) = (ahead, GLANCE),
+        }
         self.learn(*seen, now);
     }
 
