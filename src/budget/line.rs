@@ -165,7 +165,7 @@ impl Line {
     /// Notes how the timeline stands, and how much of it others took since the last look.
     pub fn look(&mut self, seen: Option<&Timeline>, now: i64) {
         let Some(seen) = seen else {
-            (self.known, self.others) = (None, 0.0);
+            (self.known, self.others, self.watched) = (None, 0.0, 0.0);
             return;
         };
         let reach = (PERIOD + timeline::lead(self.trip)) as f64;
